@@ -1,0 +1,1 @@
+"""How a kernel reaches a device: its source, its compilation, its launch."""
