@@ -1,0 +1,3 @@
+"""The public operations, one family a file."""
+
+__all__: list[str] = []
