@@ -11,6 +11,7 @@ import numpy as np
 __all__ = [
     "AxisError",
     "CacheError",
+    "CacheWarning",
     "CompileError",
     "CupysoftError",
     "DeadlockError",
@@ -60,6 +61,10 @@ class CompileError(CupysoftError, RuntimeError):
 
 class CacheError(CupysoftError, RuntimeError):
     """The disk cache cannot be used safely."""
+
+
+class CacheWarning(UserWarning):
+    """The folder that was to hold compiled kernels is not used; the message says why and what is used instead."""
 
 
 class NotCompiledError(CupysoftError, RuntimeError):
