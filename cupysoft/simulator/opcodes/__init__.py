@@ -1,0 +1,69 @@
+"""The table of instructions: one small function for each opcode, a family in each file.
+
+A function gets the emitter and the instruction and writes LLVM code for the 32 lanes of a
+warp. It may compute garbage in lanes that are not active, but must not trap there: a
+division by zero is guarded by a select.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeAlias
+
+from ...errors import UnknownInstructionError
+
+if TYPE_CHECKING:
+    from ..emitter import Emitter
+    from ..ptx import Instruction
+
+__all__ = ["Translator", "lookup", "opcode", "unknown"]
+
+Translator: TypeAlias = "Callable[[Emitter, Instruction], None]"
+
+_TABLE: dict[str, Translator] = {}
+_FAMILIES = (
+    "integer",
+    "floating",
+    "half",
+    "conversion",
+    "approximate",
+    "control",
+    "memory",
+    "warp",
+    "atomic",
+    "barrier",
+)
+
+
+def opcode(*names: str) -> Callable[[Translator], Translator]:
+    """Register a function as the translator of the opcodes `names`."""
+
+    def register(function: Translator) -> Translator:
+        for name in names:
+            if name in _TABLE:
+                raise ValueError(f"opcode {name} is registered twice")
+            _TABLE[name] = function
+        return function
+
+    return register
+
+
+def lookup(instruction: Instruction) -> Translator:
+    """Return the translator of `instruction`, or raise UnknownInstructionError."""
+    if not _TABLE:
+        for family in _FAMILIES:
+            import_module(f"{__name__}.{family}")
+    try:
+        return _TABLE[instruction.opcode]
+    except KeyError:
+        raise unknown(instruction) from None
+
+
+def unknown(instruction: Instruction, why: str = "") -> UnknownInstructionError:
+    """Return the error for an instruction, or a form of it, that is not in the table."""
+    where = f"PTX line {instruction.line}"
+    if instruction.location:
+        where += f", {instruction.location[0]}:{instruction.location[1]}"
+    text = f"the simulator does not know the instruction {instruction.text!r} ({where})"
+    return UnknownInstructionError(f"{text}: {why}" if why else text)
