@@ -1,0 +1,242 @@
+"""Rigorous references: correctly rounded softmax, log_softmax and logsumexp.
+
+The sums are taken in ball arithmetic (python-flint), whose every result encloses the true value. The precision rises
+until all of a ball rounds to the same number of the dtype, so the answer is the correctly rounded one by proof, however
+much cancels. This is slow, some microseconds an element, and meant for tests.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import flint
+import numpy as np
+import numpy.typing as npt
+
+from cupysoft.testing.balls import decide, decide_complex
+
+__all__ = ["log_softmax", "logsumexp", "softmax"]
+
+_Axis = int | tuple[int, ...] | None
+
+
+def softmax(x: npt.ArrayLike, axis: _Axis = None, *, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
+    """Give the correctly rounded softmax.
+
+    Parameters
+    ----------
+    x : array_like
+        Real values, taken as exact.
+    axis : int, tuple of int or None
+        Axes to reduce; all by default.
+    dtype : dtype, optional
+        Type to round to: float16, bfloat16, float32 or float64. That of `x` by default (float64 for integers).
+
+    Returns
+    -------
+    ndarray
+        Array of the shape of `x`.
+
+    Examples
+    --------
+    >>> softmax([0.0, 0.0, 0.0, 0.0])
+    array([0.25, 0.25, 0.25, 0.25])
+    """
+    return _rowwise(x, axis, dtype, _softmax_row)
+
+
+def log_softmax(x: npt.ArrayLike, axis: _Axis = None, *, dtype: npt.DTypeLike | None = None) -> npt.NDArray[Any]:
+    """Give the correctly rounded logarithm of the softmax; parameters as for :func:`softmax`.
+
+    Examples
+    --------
+    >>> log_softmax([0.0, -100.0])
+    array([-3.72007598e-44, -1.00000000e+02])
+    """
+    return _rowwise(x, axis, dtype, _log_softmax_row)
+
+
+def logsumexp(
+    a: npt.ArrayLike,
+    axis: _Axis = None,
+    b: npt.ArrayLike | None = None,
+    *,
+    return_sign: bool = False,
+    dtype: npt.DTypeLike | None = None,
+) -> Any:
+    """Give the correctly rounded ``log(abs(sum(b * exp(a))))``.
+
+    Parameters
+    ----------
+    a : array_like
+        Real or complex values, taken as exact.
+    axis : int, tuple of int or None
+        Axes to reduce; all by default.
+    b : array_like, optional
+        Weights. A zero weight takes its element out of the sum, whatever that is.
+    return_sign : bool
+        Return the pair (result, sign). Without it a negative sum of real terms gives NaN.
+    dtype : dtype, optional
+        Type to round to; that of `a` and `b` together by default. A complex result is within 2^-50 ulp of the nearest
+        pair of numbers, measured by its modulus.
+
+    Returns
+    -------
+    ndarray, or pair of ndarrays
+        Without the reduced axes.
+
+    Examples
+    --------
+    >>> logsumexp([0.0, -100.0])
+    array(3.72007598e-44)
+    """
+    a = np.asarray(a)
+    weights = np.ones((), a.dtype) if b is None else np.asarray(b)
+    a, weights = np.broadcast_arrays(a, weights)
+    target = _target(np.result_type(a, weights) if b is not None else a.dtype, dtype)
+    rows, shape, _ = _rows(a, axis)
+    weight_rows, _, _ = _rows(weights, axis)
+    one = _complex_row if target.kind == "c" else _real_row
+    pairs = [one(row, w, target, return_sign) for row, w in zip(rows, weight_rows, strict=True)]
+    result_type = np.dtype(f"f{target.itemsize // 2}") if return_sign and target.kind == "c" else target
+    result = np.array([p[0] for p in pairs]).astype(result_type).reshape(shape)
+    return (result, np.array([p[1] for p in pairs]).astype(target).reshape(shape)) if return_sign else result
+
+
+def _target(natural: np.dtype[Any], dtype: npt.DTypeLike | None) -> np.dtype[Any]:
+    if dtype is not None:
+        return np.dtype(dtype)
+    return np.dtype(np.float64) if natural.kind in "biu" else natural
+
+
+def _rows(x: npt.NDArray[Any], axis: _Axis) -> tuple[npt.NDArray[Any], tuple[int, ...], tuple[int, ...]]:
+    """Copy to (rows, columns); give also the batch shape and the axes as they were moved to the end."""
+    axes = tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else axis
+    axes = tuple(item % x.ndim for item in axes)
+    batch = tuple(x.shape[i] for i in range(x.ndim) if i not in axes)
+    moved = np.moveaxis(x, axes, tuple(range(x.ndim - len(axes), x.ndim)))
+    wide = moved.astype(np.complex128 if x.dtype.kind == "c" else np.float64)
+    return wide.reshape(math.prod(batch), math.prod(x.shape[i] for i in axes)), batch, axes
+
+
+def _rowwise(
+    x: npt.ArrayLike, axis: _Axis, dtype: npt.DTypeLike | None, one: Callable[..., list[float]]
+) -> npt.NDArray[Any]:
+    x = np.asarray(x)
+    target = _target(x.dtype, dtype)
+    rows, batch, axes = _rows(x, axis)
+    values = np.array([one(row, target) for row in rows], np.float64)
+    moved = values.reshape(batch + tuple(x.shape[i] for i in axes))
+    return np.moveaxis(moved, tuple(range(x.ndim - len(axes), x.ndim)), axes).astype(target)
+
+
+def _exponentials(row: npt.NDArray[Any]) -> list[Any]:
+    return [flint.arb(0) if v == -math.inf else flint.arb(float(v)).exp() for v in row]
+
+
+def _softmax_row(row: npt.NDArray[Any], dtype: np.dtype[Any]) -> list[float]:
+    if np.isnan(row).any() or not np.isfinite(row.max()):
+        return [math.nan] * row.size
+
+    def quotients() -> list[Any]:
+        terms = _exponentials(row)
+        total = sum(terms, flint.arb(0))
+        return [term / total for term in terms]
+
+    return decide(quotients, dtype)
+
+
+def _log_softmax_row(row: npt.NDArray[Any], dtype: np.dtype[Any]) -> list[float]:
+    if np.isnan(row).any() or row.max() == -math.inf:
+        return [math.nan] * row.size
+    if row.max() == math.inf:
+        return [math.nan if v == math.inf else -math.inf for v in row]
+    finite = np.isfinite(row)
+
+    def differences() -> list[Any]:
+        lse = sum(_exponentials(row), flint.arb(0)).log()
+        return [flint.arb(float(v)) - lse for v in row[finite]]
+
+    result = np.full(row.size, -math.inf)
+    result[finite] = decide(differences, dtype)
+    return list(result)
+
+
+def _real_row(
+    row: npt.NDArray[Any], weights: npt.NDArray[Any], dtype: np.dtype[Any], return_sign: bool
+) -> tuple[float, float]:
+    special = _special(row, weights)
+    if special is not None:
+        size, sign = special
+    else:
+        terms = _grouped(row, weights)
+        sign = _sign(terms)
+        size = -math.inf if sign == 0 else decide(lambda: [abs(_total(terms)).log()], dtype)[0]
+    return (math.nan if sign < 0 and not return_sign else size), sign
+
+
+def _special(row: npt.NDArray[Any], weights: npt.NDArray[Any]) -> tuple[float, float] | None:
+    """Answer rows with NaN or infinite terms: (log of the size, sign); None for ordinary rows."""
+    used = weights != 0
+    with np.errstate(invalid="ignore", over="ignore"):
+        terms = weights[used] * np.where(np.isfinite(row[used]), 1.0, np.exp(row[used]))
+        total = terms.sum() if terms.size else 0.0
+    if np.isnan(total):
+        return math.nan, math.nan
+    return (math.inf, math.copysign(1, total)) if np.isinf(terms).any() else None
+
+
+def _grouped(row: npt.NDArray[Any], weights: npt.NDArray[Any]) -> list[tuple[Any, Any]]:
+    """Add the weights of equal exponents exactly, so that what cancels exactly is seen to."""
+    order = sorted((a, b) for a, b in zip(row.tolist(), weights.tolist(), strict=True) if b != 0 and a != -math.inf)
+    groups = []
+    for value, items in itertools.groupby(order, key=lambda pair: pair[0]):
+        weight = sum((_exact(b) for _, b in items), flint.fmpq(0))
+        if weight != 0:
+            groups.append((value, weight))
+    return groups
+
+
+def _exact(value: float) -> Any:
+    numerator, denominator = value.as_integer_ratio()
+    return flint.fmpq(numerator, denominator)
+
+
+def _total(terms: list[tuple[float, Any]]) -> Any:
+    return sum((flint.arb(weight) * flint.arb(value).exp() for value, weight in terms), flint.arb(0))
+
+
+def _sign(terms: list[tuple[float, Any]]) -> float:
+    """Give the sign of the sum; exponentials of distinct numbers never cancel exactly (Lindemann)."""
+    precision = 160
+    while terms:
+        with flint.ctx.workprec(precision):
+            total = _total(terms)
+            if not total.contains(0):
+                return 1.0 if total > 0 else -1.0
+        precision *= 2
+    return 0.0
+
+
+def _complex_row(
+    row: npt.NDArray[Any], weights: npt.NDArray[Any], dtype: np.dtype[Any], return_sign: bool
+) -> tuple[complex, complex]:
+    row, weights = row.astype(np.complex128), weights.astype(np.complex128)
+    kept = (weights != 0) & (row.real != -math.inf)
+    row, weights = row[kept], weights[kept]
+    if not (row.imag.any() or weights.imag.any()):
+        size, sign = _real_row(row.real, weights.real, np.dtype(np.float64), True)
+        return (size if return_sign else complex(size, math.pi if sign < 0 else 0)), sign
+    if not (np.isfinite(row).all() and np.isfinite(weights).all()):
+        return complex(math.nan, math.nan), complex(math.nan, math.nan)
+    terms = list(zip(row.tolist(), weights.tolist(), strict=True))
+
+    def total() -> Any:
+        return sum((flint.acb(b) * flint.acb(a).exp() for a, b in terms), flint.acb(0))
+
+    if not return_sign:
+        return decide_complex(lambda: total().log()), 0
+    return decide_complex(lambda: flint.acb(abs(total()).log())).real, decide_complex(lambda: total() / abs(total()))
