@@ -1,0 +1,251 @@
+"""Compile CUDA C++ to PTX or to a cubin, once: the result is kept on disk under a hash of everything that went in.
+
+The way is NVRTC's, which needs no driver, so what a GPU would run is compiled, read and simulated on any machine.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, NoReturn
+
+from cupysoft.errors import CompileError, MissingDependencyError
+from cupysoft.runtime import nvrtc
+from cupysoft.runtime.cache import cache, digest
+from cupysoft.runtime.includes import include_folders, included
+from cupysoft.runtime.parameters import Parameter, parameters
+from cupysoft.runtime.toolchain import toolchain
+
+__all__ = ["OUR_OPTIONS", "Compiled", "Kind", "compile"]
+
+Kind = Literal["ptx", "cubin"]
+
+#: Multiplications and additions are fused only where the source says so, subnormals are kept, division and root are
+#: rounded correctly: so the PTX is exact to the bit and means the same on every device.
+OUR_OPTIONS = (
+    "--std=c++17",
+    "--fmad=false",
+    "--ftz=false",
+    "--prec-div=true",
+    "--prec-sqrt=true",
+    "--generate-line-info",
+)
+
+_FORMAT = "1"  # of an entry; a change of it leaves old entries behind
+_SUFFIX = ".kernel"
+_ARCH = re.compile(r"sm_(\d+)([af]?)$")
+_ERROR_LINE = re.compile(
+    r"^(?P<file>[^\n(]+)\((?P<line>\d+)\): (?:catastrophic )?error\s*(?:#\d+[-\w]*)?: (?P<text>.*)$", re.M
+)
+_NO_HEADER = re.compile(r'(?:cannot|could not) open source file "([^"]+)"')
+_CUDA_HEADER = re.compile(r"(cuda|cu\w*\.h|nv/|cooperative_groups|mma\.h|vector_types|math_constants|cub/|thrust/)")
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """One compilation.
+
+    Parameters
+    ----------
+    arch : str
+        Architecture it was compiled for, such as ``"sm_90"``; lower than asked where NVRTC does not know that one.
+    kind : {"ptx", "cubin"}
+        What `code` is; PTX instead of a cubin where the architecture is unknown, for the driver to translate.
+    code : bytes
+        The PTX text or the ELF image.
+    names : mapping
+        Name expression to the name in `code`.
+    log : str
+        What the compiler said; with a cubin, the resources that every kernel takes.
+    key : str
+        Hash of what went in; stem of the file in the cache.
+    parameters : mapping
+        Lowered name of each kernel to its parameters.
+    nvrtc : tuple of two ints
+        Version of the compiler.
+    """
+
+    arch: str
+    kind: Kind
+    code: bytes
+    names: Mapping[str, str]
+    log: str
+    key: str
+    parameters: Mapping[str, tuple[Parameter, ...]] = field(default_factory=dict)
+    nvrtc: tuple[int, int] = (0, 0)
+
+    @property
+    def path(self) -> Path | None:
+        """A file that holds `code` and nothing else; None where no file can be written."""
+        return cache().file(self.key, f".{self.kind}", self.code)
+
+
+_kept: dict[str, Compiled] = {}
+_locks: dict[str, threading.Lock] = {}
+
+
+def compile(
+    code: str,
+    *,
+    name: str = "kernel.cu",
+    arch: str,
+    names: Sequence[str] = (),
+    options: Sequence[str] = (),
+    kind: Kind = "ptx",
+    our_rules: bool = True,
+) -> Compiled:
+    """Compile, or fetch from the cache what was compiled before.
+
+    Parameters
+    ----------
+    code : str
+        CUDA C++; of our own sources what `cupysoft.runtime.sources.source` gives.
+    name : str
+        What the code is called in messages.
+    arch : str
+        Architecture: ``"sm_90"``, ``"sm_90a"``.
+    names : sequence of str
+        Name expressions to instantiate, such as ``"softmax_warp<float, 4, 1>"``. None are needed for ``extern "C"``.
+    options : sequence of str
+        Further options for NVRTC.
+    kind : {"ptx", "cubin"}
+        What to make.
+    our_rules : bool
+        Whether to add `OUR_OPTIONS`; without them NVRTC's defaults stay, and only line information is added.
+
+    Returns
+    -------
+    Compiled
+
+    Raises
+    ------
+    CompileError
+        If the code does not compile; the message has file, line, options and log.
+    MissingDependencyError
+        If it is not in the cache and NVRTC or CUDA's headers are not installed.
+    """
+    if not _ARCH.match(arch):
+        raise CompileError(f'compile: arch must look like "sm_90" or "sm_90a", not {arch!r}')
+    rules = OUR_OPTIONS if our_rules else ("--generate-line-info",)
+    everything = (*rules, *options, *(("--ptxas-options=-v",) if kind == "cubin" else ()))
+    headers = () if our_rules else included(code, (str(Path(name).parent), *include_folders(options)))
+    request = digest(_FORMAT, code, name, arch, kind, json.dumps([list(names), everything]), *headers)[:40]
+    tools = toolchain()
+    key = f"{request}-{digest(tools.identity)[:12]}"
+    with _locks.setdefault(key, threading.Lock()):
+        found = _kept.get(key) or _fetch(key) or (None if tools.identity else _fetch_of_any_compiler(request))
+        if found is None:
+            found = _run(code, name, arch, names, everything, kind, key)
+            cache().put(key, _SUFFIX, _packed(found))
+        _kept[key] = found
+    return found
+
+
+def _fetch(key: str) -> Compiled | None:
+    data = cache().get(key, _SUFFIX)
+    return None if data is None else _unpacked(key, data)
+
+
+def _fetch_of_any_compiler(request: str) -> Compiled | None:
+    """Where nothing can be compiled: what was compiled ahead of time, by whichever version."""
+    for key in cache().keys(request, _SUFFIX):
+        found = _fetch(key)
+        if found is not None:
+            return found
+    return None
+
+
+def _run(
+    code: str, name: str, arch: str, names: Sequence[str], options: tuple[str, ...], kind: Kind, key: str
+) -> Compiled:
+    try:
+        used = _known(arch)
+    except MissingDependencyError as error:
+        raise MissingDependencyError(
+            f"{error}. The cache holds no compilation of {name} for {arch} either; "
+            f'"python -m cupysoft compile --arch {arch}", run where NVRTC is, makes them ahead of time'
+        ) from error
+    if used != arch:
+        kind = "ptx"  # which a newer device's driver can translate
+        options = tuple(option for option in options if option != "--ptxas-options=-v")
+    target = used if kind == "cubin" else used.replace("sm_", "compute_")
+    folders = tuple(f"--include-path={folder}" for folder in toolchain().headers)
+    full = (f"--gpu-architecture={target}", *options, *folders)
+    try:
+        output = nvrtc.run(code, name, full, names)
+    except nvrtc.Failure as failure:
+        _refuse(failure, name, full)
+    return Compiled(
+        arch=used,
+        kind=kind,
+        code=output.cubin if kind == "cubin" else output.ptx,
+        names=output.names,
+        log=output.log,
+        key=key,
+        parameters=parameters(output.ptx.decode()),
+        nvrtc=nvrtc.version(),
+    )
+
+
+def _known(arch: str) -> str:
+    """The architecture itself where NVRTC knows it, else the newest below that it knows."""
+    match = _ARCH.match(arch)
+    assert match is not None
+    number = int(match[1])
+    known = nvrtc.architectures()
+    if number in known:
+        return arch
+    below = [each for each in known if each < number]
+    if not below:
+        major, minor = nvrtc.version()
+        raise CompileError(
+            f"compile: NVRTC {major}.{minor} compiles for sm_{known[0]} and newer, not for {arch}; "
+            'older devices need an older CUDA: pip install "cupysoft[cuda12]"'
+        )
+    return f"sm_{below[-1]}"
+
+
+def _refuse(failure: nvrtc.Failure, name: str, options: Sequence[str]) -> NoReturn:
+    """Say what NVRTC did not like, and what can be done."""
+    missing = _NO_HEADER.search(failure.log)
+    if missing and _CUDA_HEADER.match(missing[1]):
+        raise MissingDependencyError(
+            f"compile: {name} includes <{missing[1]}>, which is not among the CUDA headers found "
+            f"({', '.join(map(str, toolchain().headers)) or 'none'}); install them with: "
+            'pip install "cupysoft[sim]" (wheels nvidia-cuda-runtime and nvidia-cuda-cccl), or set CUDA_PATH'
+        )
+    place = _ERROR_LINE.search(failure.log)
+    what = f"{place['file']}, line {place['line']}: {place['text']}" if place else f"{name}: {failure.result}"
+    raise CompileError(f"compile: {what}\noptions: {' '.join(options)}\nlog:\n{failure.log or failure.result}")
+
+
+def _packed(compiled: Compiled) -> bytes:
+    """An entry: one line of JSON, then the code."""
+    head = {
+        "arch": compiled.arch,
+        "kind": compiled.kind,
+        "names": dict(compiled.names),
+        "log": compiled.log,
+        "nvrtc": compiled.nvrtc,
+        "parameters": {
+            kernel: [[each.type, each.size, each.align, each.offset] for each in listed]
+            for kernel, listed in compiled.parameters.items()
+        },
+    }
+    return json.dumps(head).encode() + b"\n" + compiled.code
+
+
+def _unpacked(key: str, data: bytes) -> Compiled | None:
+    """The compilation in an entry; None where another version of this package wrote something else there."""
+    line, _, code = data.partition(b"\n")
+    try:
+        head = json.loads(line)
+        listed = {kernel: tuple(Parameter(*each) for each in params) for kernel, params in head["parameters"].items()}
+        major, minor = head["nvrtc"]
+        return Compiled(head["arch"], head["kind"], code, head["names"], head["log"], key, listed, (major, minor))
+    except (ValueError, KeyError, TypeError):
+        return None
