@@ -1,5 +1,8 @@
-"""Softmax, log_softmax and logsumexp for CuPy and NumPy."""
+"""Softmax, log_softmax and logsumexp for CuPy and NumPy: exact, deterministic, at the memory limit."""
 
+from cupysoft import errors
 from cupysoft._version import __version__
+from cupysoft.errors import CupysoftError
+from cupysoft.ops.softmax import log_softmax, logsumexp, softmax
 
-__all__ = ["__version__"]
+__all__ = ["CupysoftError", "__version__", "errors", "log_softmax", "logsumexp", "softmax"]
