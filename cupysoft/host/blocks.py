@@ -1,0 +1,122 @@
+"""Any axes of any strided view, seen as rows and columns, and cut into blocks that stay in cache.
+
+A block is copied into a contiguous buffer of float64 with one row for each batch index. Where the batch runs faster
+through memory than the reduced axes do, the buffer is laid out in column order, so that no copy transposes:
+
+    x, axis -1:  row-major buffer        x, axis 0:  column-major buffer
+      --->  --->  one row                  | | | |  one row each, neighbours together
+      --->  --->                           v v v v
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cupysoft.host.rounding import store
+from cupysoft.host.words import FloatArray
+
+__all__ = ["Box", "Grid"]
+
+Box = tuple[slice, ...]
+
+BLOCK = {True: 1 << 15, False: 1 << 13}
+"""Elements of a block, for arithmetic in one pass of plain float64 (True) and in two words (False)."""
+
+LONG_ROW = 1 << 16
+"""A row-major row above this length is read in pieces and its state merged."""
+
+PIECE = 1 << 15
+TALL_ROW, TALL_PIECE = 1 << 12, 1 << 10
+"""The same two where the buffer is column-major."""
+
+NEIGHBOURS = 16
+"""Rows that a column-major block holds at least: a cache line of float32."""
+
+SMALL = 1 << 15
+"""Arrays up to this many elements are left to the calling thread."""
+
+
+class Grid:
+    """Rows and columns of an array, and their blocks.
+
+    Attributes
+    ----------
+    rows, columns : int
+    batch_shape : tuple of int
+        Sizes of the axes that are kept, in the order in which blocks walk through them.
+    """
+
+    def __init__(self, x: npt.NDArray[Any], axes: tuple[int, ...], *, plain: bool) -> None:
+        steps = [abs(s) if n > 1 else 0 for n, s in zip(x.shape, x.strides, strict=True)]
+        batch = sorted((i for i in range(x.ndim) if i not in axes), key=lambda i: -steps[i])
+        reduced = sorted(axes, key=lambda i: -steps[i])
+        self._batch_axes, self._order = tuple(batch), (*batch, *reduced)
+        self.batch_shape = tuple(x.shape[i] for i in batch)
+        self.reduced_shape = tuple(x.shape[i] for i in reduced)
+        self.rows, self.columns = math.prod(self.batch_shape), math.prod(self.reduced_shape)
+        self.tall = self.rows > 1 and _least(steps[i] for i in batch) < _least(steps[i] for i in reduced)
+        self.parallel = x.size > SMALL
+        self._block = BLOCK[plain]
+
+    def ordered(self, view: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Turn a view of the shape of x so that the batch comes first."""
+        return view.transpose(self._order)
+
+    def ordered_batch(self, view: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Turn an array with the axes that are left after the reduction."""
+        kept = sorted(self._batch_axes)
+        return view.transpose([kept.index(i) for i in self._batch_axes])
+
+    def pieces(self) -> list[Box]:
+        """Boxes of the reduced axes; one, unless rows are too long for a block."""
+        longest, piece = (TALL_ROW, TALL_PIECE) if self.tall else (LONG_ROW, PIECE)
+        return list(_boxes(self.reduced_shape, self.columns if self.columns <= longest else piece))
+
+    def batches(self) -> list[Box]:
+        """Boxes of the batch."""
+        length = max(1, min(self.columns, TALL_PIECE if self.tall else LONG_ROW))
+        return list(_boxes(self.batch_shape, max(NEIGHBOURS if self.tall else 1, self._block // length)))
+
+    def load(self, block: npt.NDArray[Any], dtype: npt.DTypeLike = np.float64) -> npt.NDArray[Any]:
+        """Copy a block of an ordered view to a new (rows, columns) array of `dtype`."""
+        split = len(self.batch_shape)
+        rows, columns = math.prod(block.shape[:split]), math.prod(block.shape[split:])
+        if not self.tall:
+            return np.array(block, dtype=dtype, order="C").reshape(rows, columns)
+        turned = block.transpose(*range(split, block.ndim), *range(split))
+        return np.array(turned, dtype=dtype, order="C").reshape(columns, rows).T
+
+    def save(self, values: npt.NDArray[Any], block: npt.NDArray[Any]) -> None:
+        """Round a (rows, columns) array, laid out as `load` gave it, into a block of an ordered view."""
+        split = len(self.batch_shape)
+        if self.tall:
+            block = block.transpose(*range(split, block.ndim), *range(split))
+            values = values.T
+        store(values.reshape(block.shape), block)
+
+
+def _least(steps: Iterator[int]) -> float:
+    return min((s for s in steps if s), default=math.inf)
+
+
+def _boxes(shape: tuple[int, ...], limit: int) -> Iterator[Box]:
+    """Cut `shape` into boxes of at most `limit` elements, in the order of C."""
+    inner, axis = 1, len(shape)
+    while axis and inner * shape[axis - 1] <= limit:
+        axis -= 1
+        inner *= shape[axis]
+    rest = (slice(None),) * (len(shape) - axis)
+    if axis == 0:
+        yield rest
+        return
+    size, step = shape[axis - 1], max(1, limit // max(inner, 1))
+    for outer in np.ndindex(shape[: axis - 1]):
+        for start in range(0, size, step):
+            yield (*(slice(i, i + 1) for i in outer), slice(start, min(start + step, size)), *rest)
+
+

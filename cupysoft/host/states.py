@@ -1,0 +1,127 @@
+"""The softmax state (m, l): the largest element and the sum of exp(x - m), the sum in two words.
+
+A state is three float64 arrays of one shape: `m`, `l_hi`, `l_lo`. The identity is (-inf, 0, 0). One `merge` serves
+pieces of a row, streams and threads. m = inf goes with l = inf, and a NaN element makes m and l NaN.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from cupysoft.host.exponential import LOWEST, exp_parts, exp_words, log_words, scale_by_power
+from cupysoft.host.words import FloatArray, add_words, fast_two_sum, sum_words, two_product, two_sum
+
+__all__ = ["State", "anchored", "identity", "log_total", "merge", "row_state", "shifted"]
+
+
+class State(NamedTuple):
+    """Largest element and two-word sum of exponentials, for each row."""
+
+    m: FloatArray
+    l_hi: FloatArray
+    l_lo: FloatArray
+
+
+def identity(shape: tuple[int, ...]) -> State:
+    """Give the state of no elements."""
+    return State(np.full(shape, -np.inf), np.zeros(shape), np.zeros(shape))
+
+
+def merge(first: State, second: State) -> State:
+    """Give the state of the elements of both."""
+    m = np.maximum(first.m, second.m)
+    a_hi, a_lo = _rescaled(first, m)
+    b_hi, b_lo = _rescaled(second, m)
+    hi, lo = add_words(a_hi, a_lo, b_hi, b_lo)
+    return State(m, hi, np.where(np.isfinite(hi), lo, 0.0))
+
+
+def _rescaled(state: State, m: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Give l exp(state.m - m) in two words."""
+    d, d_lo = shifted(state.m, m)
+    s_hi, s_lo = exp_words(np.clip(d, LOWEST, 0.0), d_lo)
+    p, e = two_product(state.l_hi, s_hi)
+    hi, lo = fast_two_sum(p, e + (state.l_hi * s_lo + state.l_lo * s_hi))
+    # Equal anchors keep the sum as it is, infinite and NaN ones too; an empty part adds nothing.
+    same, empty = state.m == m, state.l_hi == 0
+    hi = np.where(same | empty, state.l_hi, hi)
+    return np.where(np.isneginf(d) & ~same, 0.0, hi), np.where(same | empty, state.l_lo, np.where(np.isfinite(lo), lo, 0.0))
+
+
+def anchored(m: FloatArray) -> FloatArray:
+    """Give m where it is finite and 0 elsewhere: what can be subtracted without making NaN."""
+    return np.where(np.isfinite(m), m, 0.0)
+
+
+def shifted(x: FloatArray, m: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Give x - m as two words; the low word is 0 where the first underflows exp, or is not finite."""
+    d, d_lo = two_sum(x, -m)
+    d_lo[~(d > LOWEST)] = 0.0
+    return d, d_lo
+
+
+def row_state(values: FloatArray, *, plain: bool) -> State:
+    """Give the states of the rows of (rows, columns) `values`, which is used up.
+
+    `plain` takes np.exp, good enough for results of 32 bits or fewer; otherwise exp comes in two words.
+    """
+    m = np.maximum.reduce(values, axis=1)
+    anchor = anchored(m)[:, None]
+    if plain:
+        values -= anchor
+        np.exp(values, out=values)
+        hi, lo = sum_words(values)
+    else:
+        d, d_lo = shifted(values, anchor)
+        np.clip(d, LOWEST, 0.0, out=d)
+        e_hi, e_lo = exp_words(d, d_lo)
+        hi, lo = sum_words(e_hi, e_lo, relative=True)
+    hi = np.where(m == np.inf, np.inf, np.where(np.isneginf(m), 0.0, hi))
+    return State(m, hi, np.where(np.isfinite(hi), lo, 0.0))
+
+
+def log_total(state: State, *, plain: bool) -> tuple[FloatArray, FloatArray | float]:
+    """Give log(l) as two words (the second is 0 if `plain`), accurate in itself even where l is nearly 1."""
+    if plain:
+        return np.log1p((state.l_hi - 1.0) + state.l_lo), 0.0
+    return log_words(state.l_hi, state.l_lo)
+
+
+def probabilities(values: FloatArray, m: FloatArray, total: FloatArray | None, *, plain: bool) -> FloatArray:
+    """Turn (rows, columns) `values` into exp(values - m) / total; the total is that of `values` if None."""
+    if plain:
+        values -= m[:, None]
+        np.exp(values, out=values)
+        values /= (np.add.reduce(values, axis=1) if total is None else total)[:, None]
+        return values
+    d, d_lo = shifted(values, m[:, None])
+    np.clip(d, LOWEST, 0.0, out=d)
+    f, g, k = exp_parts(d, d_lo)
+    f += g
+    if total is None:
+        total, _ = sum_words(scale_by_power(f.copy(order="K"), k))
+    f /= total[:, None]
+    # Scaled only now, so that a subnormal result is rounded once.
+    return scale_by_power(f, k)
+
+
+def log_probabilities(values: FloatArray, state: State, *, plain: bool) -> FloatArray:
+    """Turn (rows, columns) `values` into values - m - log(l)."""
+    anchor = anchored(state.m)[:, None]
+    log_hi, log_lo = log_total(state, plain=plain)
+    if plain:
+        values -= anchor
+        values -= log_hi[:, None]
+        return values
+    d, d_lo = two_sum(values, -anchor)
+    result, error = two_sum(d, -log_hi[:, None])
+    error += d_lo - np.asarray(log_lo)[:, None]
+    # Infinite words make NaN of their error, which means nothing.
+    error[~np.isfinite(result)] = 0.0
+    result += error
+    return result
+
+
