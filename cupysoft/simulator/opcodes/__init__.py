@@ -8,10 +8,12 @@ division by zero is guarded by a select.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from ...errors import UnknownInstructionError
+from ..ptx import type_of
 
 if TYPE_CHECKING:
     from ..emitter import Emitter
@@ -21,9 +23,12 @@ __all__ = ["Translator", "lookup", "opcode", "unknown"]
 
 Translator: TypeAlias = "Callable[[Emitter, Instruction], None]"
 
-_TABLE: dict[str, Translator] = {}
+_TABLE: dict[tuple[str, str], Translator] = {}
 _FAMILIES = (
     "integer",
+    "bits",
+    "comparison",
+    "video",
     "floating",
     "half",
     "conversion",
@@ -36,14 +41,18 @@ _FAMILIES = (
 )
 
 
-def opcode(*names: str) -> Callable[[Translator], Translator]:
-    """Register a function as the translator of the opcodes `names`."""
+def opcode(*names: str, kind: str = "") -> Callable[[Translator], Translator]:
+    """Register a function as the translator of the opcodes `names`.
+
+    One name may have a translator for each `kind` of the instruction's last type:
+    ``integer``, ``float`` (32 and 64 bits) and ``half`` (both 16-bit formats).
+    """
 
     def register(function: Translator) -> Translator:
         for name in names:
-            if name in _TABLE:
+            if (name, kind) in _TABLE:
                 raise ValueError(f"opcode {name} is registered twice")
-            _TABLE[name] = function
+            _TABLE[name, kind] = function
         return function
 
     return register
@@ -51,13 +60,24 @@ def opcode(*names: str) -> Callable[[Translator], Translator]:
 
 def lookup(instruction: Instruction) -> Translator:
     """Return the translator of `instruction`, or raise UnknownInstructionError."""
-    if not _TABLE:
-        for family in _FAMILIES:
-            import_module(f"{__name__}.{family}")
-    try:
-        return _TABLE[instruction.opcode]
-    except KeyError:
-        raise unknown(instruction) from None
+    _load()
+    name = instruction.opcode
+    found = _TABLE.get((name, "")) or _TABLE.get((name, _kind(type_of(instruction))))
+    if found is None:
+        raise unknown(instruction)
+    return found
+
+
+@cache
+def _load() -> None:
+    for family in _FAMILIES:
+        import_module(f"{__name__}.{family}")
+
+
+def _kind(type_: str) -> str:
+    if "f16" in type_:
+        return "half"
+    return "float" if type_.startswith("f") else "integer"
 
 
 def unknown(instruction: Instruction, why: str = "") -> UnknownInstructionError:
