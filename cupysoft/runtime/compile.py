@@ -17,7 +17,7 @@ from cupysoft.errors import CompileError, MissingDependencyError
 from cupysoft.runtime import nvrtc
 from cupysoft.runtime.cache import cache, digest
 from cupysoft.runtime.includes import include_folders, included
-from cupysoft.runtime.parameters import Parameter, parameters
+from cupysoft.runtime.parameters import Parameter, parameters, static_shared
 from cupysoft.runtime.toolchain import toolchain
 
 __all__ = ["OUR_OPTIONS", "Compiled", "Kind", "compile"]
@@ -67,6 +67,8 @@ class Compiled:
         Lowered name of each kernel to its parameters.
     nvrtc : tuple of two ints
         Version of the compiler.
+    shared : int
+        Bytes of static shared memory.
     """
 
     arch: str
@@ -77,6 +79,7 @@ class Compiled:
     key: str
     parameters: Mapping[str, tuple[Parameter, ...]] = field(default_factory=dict)
     nvrtc: tuple[int, int] = (0, 0)
+    shared: int = 0
 
     @property
     def path(self) -> Path | None:
@@ -179,6 +182,7 @@ def _run(
         output = nvrtc.run(code, name, full, names)
     except nvrtc.Failure as failure:
         _refuse(failure, name, full)
+    text = output.ptx.decode()
     return Compiled(
         arch=used,
         kind=kind,
@@ -186,8 +190,9 @@ def _run(
         names=output.names,
         log=output.log,
         key=key,
-        parameters=parameters(output.ptx.decode()),
+        parameters=parameters(text),
         nvrtc=nvrtc.version(),
+        shared=static_shared(text),
     )
 
 
@@ -231,6 +236,7 @@ def _packed(compiled: Compiled) -> bytes:
         "names": dict(compiled.names),
         "log": compiled.log,
         "nvrtc": compiled.nvrtc,
+        "shared": compiled.shared,
         "parameters": {
             kernel: [[each.type, each.size, each.align, each.offset] for each in listed]
             for kernel, listed in compiled.parameters.items()
@@ -246,6 +252,8 @@ def _unpacked(key: str, data: bytes) -> Compiled | None:
         head = json.loads(line)
         listed = {kernel: tuple(Parameter(*each) for each in params) for kernel, params in head["parameters"].items()}
         major, minor = head["nvrtc"]
-        return Compiled(head["arch"], head["kind"], code, head["names"], head["log"], key, listed, (major, minor))
+        return Compiled(
+            head["arch"], head["kind"], code, head["names"], head["log"], key, listed, (major, minor), head["shared"]
+        )
     except (ValueError, KeyError, TypeError):
         return None

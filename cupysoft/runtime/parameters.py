@@ -1,17 +1,22 @@
-"""The parameters of kernels, read from the head of their PTX."""
+"""What the text of a PTX tells about its kernels: their parameters, and the shared memory they declare."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-__all__ = ["Parameter", "parameters"]
+__all__ = ["Parameter", "parameters", "static_shared"]
 
 _ENTRY = re.compile(r"\.entry\s+([\w$]+)\s*(?:\(([^)]*)\))?")
 _PARAM = re.compile(
     r"\.param\s+(?:\.align\s+(?P<align>\d+)\s+)?\.(?P<type>[usbf]\d+)"
     r"(?P<pointer>(?:\s+\.ptr(?:\s+\.(?:global|shared|const|local))?(?:\s+\.align\s+\d+)?)?)"
     r"\s+(?P<name>[\w$]+)(?:\[(?P<count>\d+)\])?"
+)
+_SHARED = re.compile(
+    r"^\s*(?P<extern>\.extern\s+)?(?:\.visible\s+|\.weak\s+)?\.shared\s+(?:\.align\s+(?P<align>\d+)\s+)?"
+    r"\.[usbf](?P<bits>\d+)\s+[\w$]+(?:\[(?P<count>\d+)\])?\s*[;=]",
+    re.M,
 )
 
 
@@ -50,6 +55,17 @@ class Parameter:
 def parameters(ptx: str) -> dict[str, tuple[Parameter, ...]]:
     """Parameters of every kernel in a PTX text, by the kernel's lowered name."""
     return {entry[1]: _listed(entry[2] or "") for entry in _ENTRY.finditer(ptx)}
+
+
+def static_shared(ptx: str) -> int:
+    """Bytes of shared memory that the kernels of a PTX text declare, padding included."""
+    total = 0
+    for match in _SHARED.finditer(ptx):
+        if not match["extern"]:
+            width = int(match["bits"]) // 8
+            align = int(match["align"] or width)
+            total = -(-total // align) * align + width * int(match["count"] or 1)
+    return total
 
 
 def _listed(text: str) -> tuple[Parameter, ...]:

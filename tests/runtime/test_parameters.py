@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cupysoft.runtime.parameters import parameters
+from cupysoft.runtime.parameters import parameters, static_shared
 
 PTX = """
 .func  (.param .align 8 .b8 func_retval0[16]) slow
@@ -45,3 +45,19 @@ def test_kernels_and_their_parameters() -> None:
     assert found["$empty"] == found["bare"] == ()
     assert [each.floating for each in found["first"]] == [False, False, False, True, False, False]
     assert [each.structure for each in found["first"]] == [False, False, False, False, True, True]
+
+
+def test_shared_memory_that_a_kernel_declares() -> None:
+    ptx = """
+.extern .shared .align 16 .b8 dynamic[];
+.shared .align 4 .u32 flag;
+.entry k()
+{
+	// demoted variable
+	.shared .align 8 .b8 sums[256];
+	.shared .f64 total;
+	ld.shared.u32 %r1, [flag];
+}
+"""
+    assert static_shared(ptx) == 8 + 256 + 8
+    assert static_shared("ld.shared.f32 %f1, [%r1];") == 0
