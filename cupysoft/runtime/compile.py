@@ -42,7 +42,9 @@ _ERROR_LINE = re.compile(
     r"^(?P<file>[^\n(]+)\((?P<line>\d+)\): (?:catastrophic )?error\s*(?:#\d+[-\w]*)?: (?P<text>.*)$", re.M
 )
 _NO_HEADER = re.compile(r'(?:cannot|could not) open source file "([^"]+)"')
-_CUDA_HEADER = re.compile(r"(cuda|cu\w*\.h|nv/|cooperative_groups|mma\.h|vector_types|math_constants|cub/|thrust/)")
+_CUDA_HEADER = re.compile(
+    r"cuda[/_.]|cuComplex\.h|curand|nv/|cooperative_groups|mma\.h|math_constants|vector_types|cub/|thrust/"
+)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -209,9 +211,10 @@ def test_missing_cuda_headers_have_a_remedy(monkeypatch: pytest.MonkeyPatch) -> 
         compile("#include <cooperative_groups.h>\n", arch="sm_90")
 
 
-def test_missing_headers_of_the_user_are_a_compile_error() -> None:
-    with pytest.raises(CompileError, match=r"mine\.h"):
-        compile('#include "mine.h"\n', arch="sm_90")
+@pytest.mark.parametrize("name", ["mine.h", "custom.h"])
+def test_missing_headers_of_the_user_are_a_compile_error(name: str) -> None:
+    with pytest.raises(CompileError, match=name):
+        compile(f'#include "{name}"\n', arch="sm_90")
 
 
 def test_without_nvrtc_the_cache_still_serves(runs: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,20 +227,38 @@ def test_without_nvrtc_the_cache_still_serves(runs: list[str], monkeypatch: pyte
     assert len(runs) == 1
 
 
-def test_without_nvrtc_and_cache_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+class WithoutLibrary:
+    """Bindings that find no library to bind to."""
+
+    @staticmethod
+    def nvrtcVersion() -> None:
+        """Fail as `cuda.pathfinder` does."""
+        raise RuntimeError("Failure finding libnvrtc.so")
+
+
+@pytest.fixture(params=["no bindings", "no library"])
+def _without_nvrtc(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    def forget_nvrtc() -> None:
+        for each in (nvrtc._bindings, nvrtc.version, nvrtc.architectures):
+            each.cache_clear()
+
+    forget_nvrtc()
     monkeypatch.setattr(compile_module, "toolchain", lambda: Toolchain("", ()))
-    nvrtc._bindings.cache_clear()
-    nvrtc.version.cache_clear()
-    nvrtc.architectures.cache_clear()
-    try:
-        assert not nvrtc.available()
-        with pytest.raises(MissingDependencyError, match=r"cupysoft\[sim\].*compile --arch sm_90"):
-            compile(SCALE, arch="sm_90", names=["scale<float>"])
-    finally:
-        monkeypatch.undo()
-        nvrtc._bindings.cache_clear()
+    if request.param == "no bindings":
+        monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    else:
+        monkeypatch.setitem(sys.modules, "cuda.bindings", SimpleNamespace(nvrtc=WithoutLibrary))
+    yield
+    monkeypatch.undo()
+    forget_nvrtc()
     assert nvrtc.available()
+
+
+@pytest.mark.usefixtures("_without_nvrtc")
+def test_without_nvrtc_and_cache_the_remedy_is_named() -> None:
+    assert not nvrtc.available()
+    with pytest.raises(MissingDependencyError, match=r"cupysoft\[sim\].*compile --arch sm_90"):
+        compile(SCALE, arch="sm_90", names=["scale<float>"])
 
 
 WARM = """
