@@ -77,7 +77,9 @@ class Code:
         self.flush()
         self._lines.append(f"{name}:")
 
-    def text(self) -> str:
-        """Return everything written so far."""
+    def take(self) -> str:
+        """Return everything written so far, and begin anew."""
         self.flush()
-        return "\n".join(self._lines)
+        text = "\n".join(self._lines)
+        self._lines.clear()
+        return text

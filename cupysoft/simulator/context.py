@@ -71,6 +71,8 @@ class Slot(IntEnum):
     CHECK_6 = 53
     CHECK_7 = 54
     NSMID = 55  # (in) %nsmid
+    RESUME = 56  # (in) not 0: go on with block BLOCK, whose state is still in the context
+    PATIENCE = 57  # (in) rounds of its warps' budgets after which a block is left with YIELD; 0 = none
     BARRIERS = 64  # (block) BARRIER_IDS records of BARRIER_FIELDS slots
 
 
@@ -98,7 +100,7 @@ class Status(IntEnum):
 
     DONE = 0  # every thread has exited
     WAITING = 1  # the lanes left wait at a block barrier (step only)
-    YIELD = 2  # the budget is used up (step only)
+    YIELD = 2  # the budget is used up, of a warp (step) or of the block (run)
     ERROR = 3  # the error record tells
     STOPPED = 4  # another thread of the launch asked to stop
 
@@ -119,3 +121,5 @@ class ErrorKind(IntEnum):
     WRITE_AFTER_READ = 22
     UNINITIALISED = 23
     READ_ONLY = 24
+    NOT_A_MEMBER = 25  # a lane runs a warp instruction whose mask does not name it
+    EXITED_LANES = 26  # a warp instruction whose mask names lanes that have exited

@@ -46,6 +46,8 @@ class Emitter:
         The one that is being translated; `index` is its number in the kernel.
     W : int
         Lanes of a strip.
+    carry : Value or None
+        The carry or borrow (``i1``) that the last ``.cc`` instruction of the block left.
     """
 
     def __init__(self, module: ModuleText, layout: Layout, checks: Checks) -> None:
@@ -58,6 +60,8 @@ class Emitter:
         self.instruction = Instruction("nop")
         self.index = 0
         self.prologue: list[str] = []
+        self.branch_targets: dict[str, tuple[str, ...]] = {}
+        self.active_name = "%active"
         self._hoisted: dict[str, str] = {}
         self._guard: Value | None = None
         self.begin_block()
@@ -71,6 +75,7 @@ class Emitter:
         self._active: Value | None = None
         self._guarded: Value | None = None
         self._guard = None
+        self.carry: Value | None = None
 
     def begin_instruction(self, instruction: Instruction, index: int) -> None:
         """Make `instruction`, with its guard, the current one."""
@@ -226,7 +231,7 @@ class Emitter:
     def active(self) -> Value:
         """Return the lanes that execute this instruction, a value of ``i1``."""
         if self._active is None:
-            self._active = self.mask("%active")
+            self._active = self.mask(self.active_name)
         if self._guard is None:
             return self._active
         if self._guarded is None:
@@ -235,7 +240,7 @@ class Emitter:
 
     def active_bits(self) -> str:
         """Return the same lanes as a scalar ``i32``, lane 0 in the lowest bit."""
-        return "%active" if self._guard is None else self.bits(self.active())
+        return self.active_name if self._guard is None else self.bits(self.active())
 
     def block_mask(self) -> Value:
         """Return the lanes that execute the block, whatever the instruction's guard says."""

@@ -1,0 +1,133 @@
+"""A kernel ready to run: what the front needs to know of it."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from .ptx import Instruction, Module, Parameter, Relocation, Variable
+
+if TYPE_CHECKING:
+    from .translate import Translation
+
+__all__ = ["CompiledKernel", "Where", "described", "restored"]
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """One PTX instruction, for reports: its text, PTX line, and CUDA file and line."""
+
+    opcode: str
+    modifiers: tuple[str, ...]
+    text: str
+    line: int
+    location: tuple[str, int] | None
+
+
+@dataclass(frozen=True)
+class CompiledKernel:
+    """A kernel's machine code and its needs.
+
+    Attributes
+    ----------
+    name : str
+        Lowered name.
+    parameters : tuple of Parameter
+        With offsets in parameter memory; `pointer` is set where the PTX says so.
+    parameter_bytes : int
+        Size of parameter memory.
+    shared_bytes : int
+        Static shared memory; dynamic shared memory follows it.
+    local_bytes : int
+        Local memory of one thread.
+    state_bytes : int
+        State of one warp (``Slot.STATE_STRIDE``).
+    barriers : bool
+        Whether a block can wait at a barrier.
+    symbols : tuple of Variable
+        Global and constant variables, in the order of the table ``Slot.SYMBOLS``, with
+        their initial contents; relocations name other symbols of the module.
+    shared, local : dict of str to (offset, size)
+        The variables of these spaces, for reports.
+    limits : dict
+        ``maxntid``, ``reqntid`` and the like, as the PTX gives them.
+    run : callable
+        ``run(context, first, last)`` executes blocks `first` to `last` - 1 and returns a
+        `context.Status`: DONE, ERROR or STOPPED. It may run in several threads at once,
+        each with a context of its own, and leaves the interpreter's lock free.
+    """
+
+    name: str
+    parameters: tuple[Parameter, ...]
+    parameter_bytes: int
+    shared_bytes: int
+    local_bytes: int
+    state_bytes: int
+    barriers: bool
+    symbols: tuple[Variable, ...]
+    shared: dict[str, tuple[int, int]]
+    local: dict[str, tuple[int, int]]
+    limits: dict[str, tuple[int, ...]]
+    table: list[list[Any]]
+    run: Callable[[int, int, int], int]
+    engine: Any
+
+    @cached_property
+    def instructions(self) -> tuple[Where, ...]:
+        """The instructions in the order that ``Slot.ERROR_INSTRUCTION`` counts them."""
+        return tuple(
+            Where(opcode, tuple(modifiers), text, line, (file, row) if file else None)
+            for opcode, modifiers, text, line, file, row in self.table
+        )
+
+
+def described(module: Module, name: str, translation: Translation) -> dict[str, Any]:
+    """Return everything about a translated kernel but its machine code, fit for JSON."""
+    kernel = module.functions[name]
+    layout = translation.layout
+    variables = {**module.variables, **translation.variables}
+    end = max((each.offset + each.size for each in kernel.parameters), default=0)
+    return {
+        "name": name,
+        "parameters": [asdict(each) for each in kernel.parameters],
+        "parameter_bytes": end,
+        "shared_bytes": layout.shared_bytes,
+        "local_bytes": layout.local_bytes,
+        "state_bytes": layout.state_bytes,
+        "barriers": translation.barriers,
+        "symbols": [_packed(variables[each]) for each in layout.symbols],
+        "shared": {each: (offset, variables[each].size) for each, offset in layout.shared.items()},
+        "local": {each: (offset, variables[each].size) for each, offset in layout.local.items()},
+        "limits": kernel.directives,
+        "table": [_row(each) for each in translation.instructions],
+    }
+
+
+def _row(instruction: Instruction) -> list[Any]:
+    file, row = instruction.location or (None, 0)
+    return [instruction.opcode, instruction.modifiers, instruction.text, instruction.line, file, row]
+
+
+def _packed(variable: Variable) -> dict[str, Any]:
+    packed = asdict(variable)
+    packed["initial"] = base64.b64encode(variable.initial).decode()
+    return packed
+
+
+def _unpacked(packed: dict[str, Any]) -> Variable:
+    relocations = tuple(Relocation(**each) for each in packed["relocations"])
+    return Variable(**{**packed, "initial": base64.b64decode(packed["initial"]), "relocations": relocations})
+
+
+def restored(description: dict[str, Any], run: Callable[[int, int, int], int], engine: Any) -> CompiledKernel:
+    """Return the kernel that a description and its loaded code make."""
+    fields = dict(description)
+    fields["parameters"] = tuple(Parameter(**each) for each in fields["parameters"])
+    fields["symbols"] = tuple(_unpacked(each) for each in fields["symbols"])
+    fields["shared"] = {name: tuple(each) for name, each in fields["shared"].items()}
+    fields["local"] = {name: tuple(each) for name, each in fields["local"].items()}
+    fields["limits"] = {name: tuple(each) for name, each in fields["limits"].items()}
+    return CompiledKernel(run=run, engine=engine, **fields)

@@ -1,0 +1,152 @@
+"""LLVM text to machine code, with a cache on disk."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from ..errors import MissingDependencyError
+from .compiled import CompiledKernel, described, restored
+from .parser import parse
+from .seam import Checks
+from .translate import translate
+
+__all__ = ["ObjectStore", "build", "load", "translator_version"]
+
+
+class ObjectStore(Protocol):
+    """Where machine code is kept from one process to the next."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return what was put under `key`, None when it is not there."""
+
+    def put(self, key: str, content: bytes) -> None:
+        """Keep `content` under `key`."""
+
+
+@cache
+def _binding() -> Any:
+    """Import and set up llvmlite."""
+    try:
+        import llvmlite.binding as llvm
+    except ImportError as error:
+        raise MissingDependencyError(
+            "the simulated device needs llvmlite; install it with: pip install 'cupysoft[sim]'"
+        ) from error
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    # The scheduler of the machine code costs time and spills registers that our order of strips keeps.
+    llvm.set_option("cupysoft", "-enable-misched=false")
+    return llvm
+
+
+@cache
+def _target_machine() -> Any:
+    llvm = _binding()
+    target = llvm.Target.from_triple(llvm.get_process_triple())
+    return target.create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=_features(), opt=2, reloc="pic", codemodel="small", jit=True
+    )
+
+
+@cache
+def _features() -> str:
+    return str(_binding().get_host_cpu_features().flatten())
+
+
+@cache
+def translator_version() -> str:
+    """Return a hash of the translator's own source and of everything that shapes its code."""
+    llvm = _binding()
+    digest = hashlib.sha256()
+    folder = Path(__file__).parent
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    import llvmlite
+
+    digest.update(f"{llvmlite.__version__} {llvm.get_host_cpu_name()} {_features()}".encode())
+    return digest.hexdigest()
+
+
+#: LLVM's objects are not safe to use from several threads at once.
+_LOCK = threading.Lock()
+
+
+def build(
+    ptx: str,
+    name: str,
+    checks: Checks | None = None,
+    variant: str = "",
+    store: ObjectStore | None = None,
+    parsed: Callable[[], Any] | None = None,
+) -> CompiledKernel:
+    """Return the machine code of kernel `name` of a PTX text.
+
+    Parameters
+    ----------
+    checks : Checks, optional
+        Instrumentation; nothing is checked when it is not given.
+    variant : str
+        Names the instrumentation and its settings in the cache.
+    store : ObjectStore, optional
+        The cache on disk.
+    parsed : callable, optional
+        Gives the parsed module, for a caller that has several kernels of one text.
+    """
+    key = hashlib.sha256(f"{translator_version()}\0{name}\0{variant}\0{ptx}".encode()).hexdigest()
+    found = store.get(key) if store is not None else None
+    if found is not None:
+        length = int.from_bytes(found[:8], "little")
+        return load(json.loads(found[8 : 8 + length]), found[8 + length :])
+    module = parsed() if parsed is not None else parse(ptx)
+    translation = translate(module, name, checks)
+    description = described(module, name, translation)
+    code = compile_text(translation.text)
+    if store is not None:
+        head = json.dumps(description, separators=(",", ":")).encode()
+        store.put(key, len(head).to_bytes(8, "little") + head + code)
+    return load(description, code)
+
+
+def compile_text(text: str) -> bytes:
+    """Compile an LLVM module to an object file."""
+    llvm = _binding()
+    with _LOCK:
+        machine = _target_machine()
+        module = llvm.parse_assembly(text)
+        module.triple = llvm.get_process_triple()
+        module.data_layout = str(machine.target_data)
+        module.verify()
+        options = llvm.create_pipeline_tuning_options(speed_level=1)
+        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
+        builder = llvm.create_pass_builder(machine, options)
+        passes = llvm.create_new_module_pass_manager()
+        passes.add_always_inliner_pass()
+        passes.add_sroa_pass()
+        passes.add_simplify_cfg_pass()
+        passes.add_dead_code_elimination_pass()
+        passes.run(module, builder)
+        return bytes(machine.emit_object(module))
+
+
+def load(description: dict[str, Any], code: bytes) -> CompiledKernel:
+    """Load an object file and return the kernel that it holds."""
+    llvm = _binding()
+    with _LOCK:
+        # MCJIT wants a target machine of its own, and a module to begin with.
+        target = llvm.Target.from_triple(llvm.get_process_triple())
+        machine = target.create_target_machine(
+            cpu=llvm.get_host_cpu_name(), features=_features(), opt=2, reloc="pic", codemodel="small", jit=True
+        )
+        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+        engine.finalize_object()
+        address = engine.get_function_address("run")
+    function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(address)
+    return restored(description, function, engine)

@@ -1,0 +1,260 @@
+"""Exchanges within a warp: shuffles, votes, matches, reductions, warp barriers.
+
+They begin a block of their own where lanes may be missing (see ``meeting``); here every
+lane that will ever come is there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..code import LANES
+from ..control import first_lane
+from ..lanes import load_buffer, store_buffer
+from ..literals import integer, llvm_type
+from ..ptx import Immediate, Instruction, Pair, type_of
+from . import opcode, unknown
+
+if TYPE_CHECKING:
+    from ..emitter import Emitter, Value
+
+__all__: list[str] = []
+
+
+@opcode("shfl")
+def shuffle(e: Emitter, instruction: Instruction) -> None:
+    """``shfl.sync``: read a register of another lane of the same segment.
+
+    The operand ``c`` holds, in its bits 0 to 4, the bound on the source lane within the
+    segment and, in its bits 8 to 12, the bits of the lane number that name the segment.
+    """
+    target, source, b, c = instruction.operands[:4]
+    mode = next(each for each in instruction.modifiers if each in ("up", "down", "bfly", "idx"))
+    value = e.read(source, "b32")
+    if isinstance(b, Immediate) and isinstance(c, Immediate):
+        shuffled, inside = _constant_shuffle(e, value, mode, integer(b.text), integer(c.text))
+    else:
+        shuffled, inside = _variable_shuffle(e, value, mode, e.read(b, "b32"), e.read(c, "b32"))
+    if isinstance(target, Pair):
+        e.write(target.first, shuffled, "b32")
+        e.write(target.second, inside, "pred")
+    else:
+        e.write(target, shuffled, "b32")
+    e.checks.warp_sync(e)
+
+
+def _constant_shuffle(e: Emitter, value: Value, mode: str, b: int, c: int) -> tuple[Value, Value]:
+    """Shuffle where the pattern is known: one shufflevector a strip."""
+    sources, inside = [], []
+    b, bound, segment = b & 31, c & 31, c >> 8 & 31
+    for lane in range(LANES):
+        first = lane & segment
+        last = first | (bound & ~segment)
+        source = {"up": lane - b, "down": lane + b, "bfly": lane ^ b, "idx": first | (b & ~segment)}[mode]
+        valid = source >= last if mode == "up" else source <= last
+        sources.append(source if valid else lane)
+        inside.append(valid)
+    e.code.flush()
+    whole = _joined(e, value)
+    parts = []
+    for strip in range(e.strips):
+        picks = ", ".join(f"i32 {source}" for source in sources[strip * e.W : (strip + 1) * e.W])
+        vector = f"<{LANES} x i32>"
+        text = f"shufflevector {vector} {whole}, {vector} poison, <{e.W} x i32> <{picks}>"
+        parts.append(e.code.strip(strip, text))
+    return tuple(parts), e.lanes("i1", [int(each) for each in inside])
+
+
+def _joined(e: Emitter, value: Value) -> str:
+    """Put the strips side by side in one vector of 32 lanes."""
+    assert e.strips <= 2
+    if e.strips == 1:
+        return value[0]
+    order = ", ".join(f"i32 {lane}" for lane in range(LANES))
+    half = f"<{e.W} x i32>"
+    return e.code.scalar(f"shufflevector {half} {value[0]}, {half} {value[1]}, <{LANES} x i32> <{order}>")
+
+
+def _variable_shuffle(e: Emitter, value: Value, mode: str, b: Value, c: Value) -> tuple[Value, Value]:
+    """Shuffle where the pattern is only known at run time: a table in memory."""
+    lane = e.lanes("i32", list(range(LANES)))
+    b = e.map("and <W x i32> {0}, splat (i32 31)", b)
+    segment = e.map("and <W x i32> {0}, splat (i32 31)", e.map("lshr <W x i32> {0}, splat (i32 8)", c))
+    outside = e.map("xor <W x i32> {0}, splat (i32 31)", segment)
+    first = e.map("and <W x i32> {0}, {1}", lane, segment)
+    last = e.map("or <W x i32> {0}, {1}", first, e.map("and <W x i32> {0}, {1}", c, outside))
+    if mode == "idx":
+        source = e.map("or <W x i32> {0}, {1}", first, e.map("and <W x i32> {0}, {1}", b, outside))
+    else:
+        step = {"up": "sub", "down": "add", "bfly": "xor"}[mode]
+        source = e.map(f"{step} <W x i32> {{0}}, {{1}}", lane, b)
+    inside = e.map(f"icmp {'sge' if mode == 'up' else 'sle'} <W x i32> {{0}}, {{1}}", source, last)
+    chosen = e.select(inside, source, lane, "i32")
+    return _permuted(e, value, chosen), inside
+
+
+def _permuted(e: Emitter, value: Value, sources: Value) -> Value:
+    """Give each lane the value of the lane that `sources` names."""
+    table = store_buffer(e, "table", value, "i32")
+    choice = store_buffer(e, "choice", sources, "i32")
+    result = e.buffer("chosen", 4 * LANES)
+    e.runtime("permute", _PERMUTE)
+    e.code.effect(f"call void @permute(ptr {table}, ptr {choice}, ptr {result})")
+    return load_buffer(e, "chosen", "i32")
+
+
+_PERMUTE = f"""define internal void @permute(ptr noalias %table, ptr noalias %choice, ptr noalias %result) noinline {{
+entry:
+  br label %loop
+loop:
+  %lane = phi i64 [ 0, %entry ], [ %next, %loop ]
+  %choice.place = getelementptr i32, ptr %choice, i64 %lane
+  %source = load i32, ptr %choice.place
+  %source.low = and i32 %source, {LANES - 1}
+  %source.wide = zext i32 %source.low to i64
+  %place = getelementptr i32, ptr %table, i64 %source.wide
+  %value = load i32, ptr %place
+  %result.place = getelementptr i32, ptr %result, i64 %lane
+  store i32 %value, ptr %result.place
+  %next = add i64 %lane, 1
+  %more = icmp ult i64 %next, {LANES}
+  br i1 %more, label %loop, label %done
+done:
+  ret void
+}}"""
+
+
+@opcode("vote")
+def vote(e: Emitter, instruction: Instruction) -> None:
+    """``vote.sync``: whether all, any, or which lanes of the mask bring a true predicate."""
+    target, source, mask = instruction.operands[:3]
+    mode = next(each for each in instruction.modifiers if each in ("all", "any", "uni", "ballot"))
+    bits = e.bits(e.map("and <W x i1> {0}, {1}", e.read(source, "pred"), e.active()))
+    true = e.splat("i32", bits)
+    members = e.map("and <W x i32> {0}, {1}", e.read(mask, "b32"), e.splat("i32", e.active_name))
+    chosen = e.map("and <W x i32> {0}, {1}", true, members)
+    if mode == "ballot":
+        e.write(target, chosen, "b32")
+    else:
+        every = e.map("icmp eq <W x i32> {0}, {1}", chosen, members)
+        some = e.map("icmp ne <W x i32> {0}, splat (i32 0)", chosen)
+        none = e.map("xor <W x i1> {0}, splat (i1 true)", some)
+        result = {"all": every, "any": some, "uni": e.map("or <W x i1> {0}, {1}", every, none)}[mode]
+        e.write(target, result, "pred")
+    e.checks.warp_sync(e)
+
+
+@opcode("activemask")
+def active_mask(e: Emitter, instruction: Instruction) -> None:
+    """``activemask``: the lanes that execute together right now."""
+    e.write(instruction.operands[0], e.splat("i32", e.active_bits()), "b32")
+
+
+@opcode("elect")
+def elect(e: Emitter, instruction: Instruction) -> None:
+    """``elect.sync``: the lowest lane of the mask is told that it is the one."""
+    target, mask = instruction.operands
+    members = e.map("and <W x i32> {0}, {1}", e.read(mask, "b32"), e.splat("i32", e.active_name))
+    leader = e.intrinsic("cttz", "i32", members, types=("i32",), trailing="i1 false")
+    chosen = e.map("icmp eq <W x i32> {0}, {1}", leader, e.lanes("i32", list(range(LANES))))
+    assert isinstance(target, Pair)
+    e.write(target.first, leader, "b32")
+    e.write(target.second, chosen, "pred")
+
+
+@opcode("match")
+def match_lanes(e: Emitter, instruction: Instruction) -> None:
+    """``match.sync``: which lanes of the mask hold the same value."""
+    target, source, mask = instruction.operands[:3]
+    type_ = type_of(instruction)
+    lane_type = f"i{64 if type_.endswith('64') else 32}"
+    table = store_buffer(e, f"values.{lane_type}", e.read(source, type_), lane_type)
+    result = e.buffer("chosen", 4 * LANES)
+    helper = e.runtime(*_match(lane_type))
+    e.code.effect(f"call void {helper}(ptr {table}, i32 {e.active_name}, ptr {result})")
+    members = e.map("and <W x i32> {0}, {1}", e.read(mask, "b32"), e.splat("i32", e.active_name))
+    same = e.map("and <W x i32> {0}, {1}", load_buffer(e, "chosen", "i32"), members)
+    if instruction.has("any"):
+        e.write(target, same, "b32")
+    else:
+        every = e.map("icmp eq <W x i32> {0}, {1}", same, members)
+        same = e.select(every, members, e.constant("i32", 0), "i32")
+        e.write(target.first if isinstance(target, Pair) else target, same, "b32")
+        if isinstance(target, Pair):
+            e.write(target.second, every, "pred")
+    e.checks.warp_sync(e)
+
+
+def _match(type_: str) -> tuple[str, str]:
+    """Write a helper that compares each lane's value with all the others'."""
+    name = f"match.{type_}"
+    return name, f"""define internal void @{name}(ptr noalias %table, i32 %active, ptr noalias %result) noinline {{
+entry:
+  br label %outer
+outer:
+  %lane = phi i64 [ 0, %entry ], [ %lane.next, %store ]
+  %mine.place = getelementptr {type_}, ptr %table, i64 %lane
+  %mine = load {type_}, ptr %mine.place
+  br label %inner
+inner:
+  %other = phi i64 [ 0, %outer ], [ %other.next, %inner ]
+  %mask = phi i32 [ 0, %outer ], [ %mask.next, %inner ]
+  %its.place = getelementptr {type_}, ptr %table, i64 %other
+  %its = load {type_}, ptr %its.place
+  %same = icmp eq {type_} %mine, %its
+  %one = zext i1 %same to i32
+  %other.small = trunc i64 %other to i32
+  %bit = shl i32 %one, %other.small
+  %mask.next = or i32 %mask, %bit
+  %other.next = add i64 %other, 1
+  %more = icmp ult i64 %other.next, {LANES}
+  br i1 %more, label %inner, label %store
+store:
+  %result.place = getelementptr i32, ptr %result, i64 %lane
+  store i32 %mask.next, ptr %result.place
+  %lane.next = add i64 %lane, 1
+  %rest = icmp ult i64 %lane.next, {LANES}
+  br i1 %rest, label %outer, label %done
+done:
+  ret void
+}}"""
+
+
+_REDUCTIONS = {
+    "add": ("add", 0),
+    "and": ("and", -1),
+    "or": ("or", 0),
+    "xor": ("xor", 0),
+    "umin": ("umin", 0xFFFFFFFF),
+    "umax": ("umax", 0),
+    "smin": ("smin", 0x7FFFFFFF),
+    "smax": ("smax", 0x80000000),
+}
+
+
+@opcode("redux")
+def reduce_lanes(e: Emitter, instruction: Instruction) -> None:
+    """``redux.sync``: one integer reduction over the lanes of the mask."""
+    target, source, mask = instruction.operands[:3]
+    type_ = type_of(instruction)
+    if type_ not in ("u32", "s32", "b32"):
+        raise unknown(instruction, "only integer reductions are known")
+    operation = next(each for each in instruction.modifiers if each in ("add", "min", "max", "and", "or", "xor"))
+    if operation in ("min", "max"):
+        operation = type_[0] + operation
+    name, neutral = _REDUCTIONS[operation]
+    members = first_lane(e, e.read(mask, "b32"), "i32")
+    chosen = e.mask(e.code.line(f"and i32 {members}, {e.active_name}"))
+    value = e.select(chosen, e.read(source, type_), e.constant("i32", neutral), llvm_type(type_))
+    function = f"@llvm.vector.reduce.{name}.v{e.W}i32"
+    e.module.declare(f"declare i32 {function}(<{e.W} x i32>)")
+    total = e.code.line(f"call i32 {function}(<{e.W} x i32> {value[0]})")
+    for part in value[1:]:
+        other = e.code.line(f"call i32 {function}(<{e.W} x i32> {part})")
+        if name[1:] in ("min", "max"):
+            e.module.declare(f"declare i32 @llvm.{name}.i32(i32, i32)")
+            total = e.code.line(f"call i32 @llvm.{name}.i32(i32 {total}, i32 {other})")
+        else:
+            total = e.code.line(f"{name} i32 {total}, {other}")
+    e.write(target, e.splat("i32", total), "b32")
+    e.checks.warp_sync(e)
