@@ -1,0 +1,13 @@
+"""Sphinx configuration: `python -m sphinx -W docs docs/_build` builds the pages."""
+
+from importlib.metadata import version
+
+project = "cupysoft"
+copyright = "the cupysoft authors"
+release = version("cupysoft")
+extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
+source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
+root_doc = "index"
+numpydoc_show_class_members = False
+html_theme = "alabaster"
+exclude_patterns = ["_build"]
