@@ -1,0 +1,154 @@
+// Rows: the reduced axis is the innermost one, or nothing better is known about the strides.
+//
+//   softmax_warp    LANES lanes a row, in registers               x read once     up to 32 lanes x CHUNKS vectors
+//   softmax_block   a block a row, in registers                   x read once     up to 512 threads x CHUNKS vectors
+//   softmax_shared  a block a row, in shared memory               x read once     up to 48 KiB a row
+//   softmax_stream  a block a row, nothing kept                   x read twice (LogSumExp, StateOf: once)
+//   softmax_split   a block a part of a row: its state            x read once     then split_merge (split.cuh)
+//   softmax_apply   a block a part of a row: its results          x read once
+//
+// Who owns what: see staged.cuh. A vector is 16 bytes of x.
+// Template arguments: OPERATION (operations.cuh); WIDTH, elements an access; VIEW (views.cuh); OUTPUTS, the pointers that
+// the operation is made of, in its order.
+// Shared bytes: 24 a warp of a block for the reductions; softmax_shared besides the row itself, dynamic.
+// Numerics: the arithmetic of the operation; float64, rounded once at the end.
+#include "split.cuh"
+
+// Threads of the kernels that give a block to a row.
+constexpr int STREAM_WARPS = 16;
+
+template <typename OPERATION, int LANES, int CHUNKS, int WIDTH, typename VIEW, typename... OUTPUTS>
+__global__ void __launch_bounds__(128)
+    softmax_warp(const typename OPERATION::Type* x,  // (rows, columns)
+                 VIEW view,                          // of x and the first output
+                 OUTPUTS... outputs) {               // (rows, columns) or (rows,)
+    constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
+    const OPERATION operation{outputs...};
+    const long long row = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) / LANES;
+    const bool wanted = row < view.rows;
+    staged<OPERATION, WarpTeam<LANES>, CHUNKS, VECTOR, WIDTH>(operation, x, view, wanted ? row : 0, wanted);
+}
+
+template <typename OPERATION, int WARPS, int CHUNKS, int WIDTH, typename VIEW, typename... OUTPUTS>
+__global__ void __launch_bounds__(32 * WARPS)
+    softmax_block(const typename OPERATION::Type* x,  // (rows, columns)
+                  VIEW view,                          // of x and the first output
+                  OUTPUTS... outputs) {               // (rows, columns) or (rows,)
+    constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
+    const OPERATION operation{outputs...};
+    staged<OPERATION, BlockTeam<WARPS>, CHUNKS, VECTOR, WIDTH>(operation, x, view, blockIdx.x, true);
+}
+
+template <typename OPERATION, int WIDTH, typename VIEW, typename... OUTPUTS>
+__global__ void __launch_bounds__(32 * STREAM_WARPS)
+    softmax_stream(const typename OPERATION::Type* x,  // (rows, columns)
+                   VIEW view,                          // of x and the first output
+                   OUTPUTS... outputs) {               // (rows, columns) or (rows,)
+    constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
+    const OPERATION operation{outputs...};
+    streamed<OPERATION, BlockTeam<STREAM_WARPS>, VECTOR, WIDTH>(operation, x, view, blockIdx.x, true);
+}
+
+// The row waits in shared memory in the type of x, each thread's vectors where only that thread looks.
+template <typename OPERATION, int WIDTH, typename VIEW, typename... OUTPUTS>
+__global__ void __launch_bounds__(32 * STREAM_WARPS)
+    softmax_shared(const typename OPERATION::Type* x,  // (rows, columns)
+                   VIEW view,                          // of x and the output
+                   OUTPUTS... outputs) {               // (rows, columns)
+    using T = typename OPERATION::Type;
+    using Arithmetic = typename OPERATION::Arithmetic;
+    using Compare = typename Element<T>::Compare;
+    using Team = BlockTeam<STREAM_WARPS>;
+    constexpr int VECTOR = Element<T>::VECTOR;
+    extern __shared__ uint4 kept[];  // (vectors of the row,)
+    const OPERATION operation{outputs...};
+    const int columns = static_cast<int>(view.columns);
+    const int first = Team::rank() * VECTOR;
+    constexpr int ROUND = Team::SIZE * VECTOR;
+
+    // Load, keep, and find the maximum.
+    const T* const from = x + view.template row<0>(blockIdx.x);
+    Compare largest = Element<Compare>::negative_infinity();
+#pragma unroll 2
+    for (int column = first; column < columns; column += ROUND) {
+        Pack<T, VECTOR> whole = {};
+#pragma unroll
+        for (int at = 0; at < VECTOR; at += WIDTH) {
+            const auto pack = load_pack<T, WIDTH>(from + offset_of<0, WIDTH>(view, column + at), column + at < columns);
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++) {
+                whole.set(at + i, pack.get(i));
+                largest = maximum(largest, Compare(Element<T>::load(pack.get(i))));
+            }
+        }
+        kept[column / VECTOR] = make_uint4(whole.words.w[0], whole.words.w[1], whole.words.w[2], whole.words.w[3]);
+    }
+    State<Arithmetic> state;
+    state.m = widen(Team::template reduce<Maximum>(largest));
+    const double anchor = anchor_of(state.m);
+
+    // The sum.
+    Two sum = {0.0, 0.0};
+#pragma unroll 1
+    for (int column = first; column < columns; column += ROUND) {
+        const Pack<T, VECTOR> whole = {kept_words(kept[column / VECTOR])};
+        double short_sum = 0.0;
+#pragma unroll
+        for (int i = 0; i < VECTOR; i++) {
+            const Two term = Arithmetic::term(widen(Element<T>::load(whole.get(i))), anchor);
+            if constexpr (OPERATION::SHORT_SUM) short_sum = __dadd_rn(short_sum, term.hi);
+            else Arithmetic::push(sum, term);
+        }
+        if constexpr (OPERATION::SHORT_SUM) accumulate(sum, short_sum);
+    }
+    state.l = Team::template reduce<Sum>(sum);
+
+    // Finish and store.
+    const auto of_row = operation.row(state);
+    T* const to = operation.out + view.template row<1>(blockIdx.x);
+#pragma unroll 1
+    for (int column = first; column < columns; column += ROUND) {
+        const Pack<T, VECTOR> whole = {kept_words(kept[column / VECTOR])};
+#pragma unroll
+        for (int at = 0; at < VECTOR; at += WIDTH) {
+            Pack<T, WIDTH> pack = {};
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++)
+                pack.set(i, operation.of_value(widen(Element<T>::load(whole.get(at + i))), of_row));
+            store_pack(pack, to + offset_of<1, WIDTH>(view, column + at), column + at < columns);
+        }
+    }
+}
+
+// Block b has part b % parts of row b / parts: the columns from (b % parts) * part_size on.
+template <typename OPERATION, int WIDTH, typename VIEW>
+__global__ void __launch_bounds__(32 * STREAM_WARPS)
+    softmax_split(const typename OPERATION::Type* x,  // (rows, columns)
+                  VIEW view,                          // of x and the first output
+                  long long part_size, long long parts,
+                  double* states) {                   // (3, rows, parts)
+    using Team = BlockTeam<STREAM_WARPS>;
+    constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
+    const long long row = blockIdx.x / parts;
+    const long long begin = (blockIdx.x - row * parts) * part_size;
+    const long long end = min(begin + part_size, view.columns);
+    const auto state = fold<OPERATION, Team, VECTOR, WIDTH>(x + view.template row<0>(row), view, begin, end);
+    if (Team::rank() == 0) Parts<typename OPERATION::Arithmetic>{states, view.rows * parts}.set(blockIdx.x, state);
+}
+
+template <typename OPERATION, int WIDTH, typename VIEW>
+__global__ void __launch_bounds__(32 * STREAM_WARPS)
+    softmax_apply(const typename OPERATION::Type* x,  // (rows, columns)
+                  VIEW view,                          // of x and out
+                  long long part_size, long long parts,
+                  double* states,                     // (3, rows): merged
+                  typename OPERATION::Type* out) {    // (rows, columns)
+    using Team = BlockTeam<STREAM_WARPS>;
+    constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
+    const long long row = blockIdx.x / parts;
+    const long long begin = (blockIdx.x - row * parts) * part_size;
+    const long long end = min(begin + part_size, view.columns);
+    const auto state = Parts<typename OPERATION::Arithmetic>{states, view.rows}.get(row);
+    apply<OPERATION, Team, VECTOR, WIDTH>(OPERATION{out}, state, x + view.template row<0>(row),
+                                          out + view.template row<1>(row), view, begin, end);
+}
