@@ -4,5 +4,6 @@ from cupysoft import errors
 from cupysoft._version import __version__
 from cupysoft.errors import CupysoftError
 from cupysoft.ops.softmax import log_softmax, logsumexp, softmax
+from cupysoft.ops.states import SoftmaxState
 
-__all__ = ["CupysoftError", "__version__", "errors", "log_softmax", "logsumexp", "softmax"]
+__all__ = ["CupysoftError", "SoftmaxState", "__version__", "errors", "log_softmax", "logsumexp", "softmax"]

@@ -1,13 +1,18 @@
-"""Settings for every test: Hypothesis profiles and the number of workers.
+"""Settings for every test: Hypothesis profiles, the number of workers, and the backends.
 
 ``HYPOTHESIS_PROFILE`` chooses the profile: ``dev`` (default, few examples), ``ci`` or ``nightly``.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -25,3 +30,62 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     if asked and all(Path(argument).suffix == ".py" for argument in asked):
         return 0
     return None
+
+
+class Backend:
+    """One place where operations run. Calling it converts NumPy arguments and gives NumPy results back.
+
+    Attributes
+    ----------
+    name : str
+        ``"host"``, ``"simulated"`` or ``"gpu"``.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """Run a function of the package on this backend."""
+        with self.active():
+            return self.numpy(function(*map(self.array, args), **{k: self.array(v) for k, v in kwargs.items()}))
+
+    def array(self, value: Any) -> Any:
+        """Move an ndarray to where this backend computes; anything else stays."""
+        if self.name == "gpu" and isinstance(value, np.ndarray):
+            import cupy
+
+            return cupy.asarray(value)
+        return value
+
+    def numpy(self, value: Any) -> Any:
+        """Bring a result back."""
+        if isinstance(value, tuple):
+            return tuple(map(self.numpy, value))
+        if self.name == "gpu":
+            import cupy
+
+            return cupy.asnumpy(value)[()] if isinstance(value, cupy.ndarray) else value
+        return value
+
+    @contextmanager
+    def active(self) -> Iterator[None]:
+        """Make the simulated device current where this backend is that."""
+        if self.name != "simulated":
+            yield
+            return
+        with importlib.import_module("cupysoft.simulator").Device():
+            yield
+
+
+def _backends() -> list[Any]:
+    """Every backend of this machine; the GPU only where one is present."""
+    import cupy
+
+    gpu = [pytest.param("gpu", marks=pytest.mark.gpu)] if cupy.cuda.is_available() else []
+    return ["host", *gpu]
+
+
+@pytest.fixture(scope="session", params=_backends())
+def backend(request: pytest.FixtureRequest) -> Backend:
+    """The same test on every backend."""
+    return Backend(request.param)

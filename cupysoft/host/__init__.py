@@ -1,6 +1,17 @@
 """The operations in plain NumPy: their definition, and the way where there is no GPU and no compiler."""
 
 from cupysoft.host.logsumexp import logsumexp
+from cupysoft.host.parts import merge_states, state_logsumexp, state_of, state_softmax
 from cupysoft.host.softmax import log_softmax, softmax
+from cupysoft.host.states import State
 
-__all__ = ["log_softmax", "logsumexp", "softmax"]
+__all__ = [
+    "State",
+    "log_softmax",
+    "logsumexp",
+    "merge_states",
+    "softmax",
+    "state_logsumexp",
+    "state_of",
+    "state_softmax",
+]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -13,7 +13,10 @@ from cupysoft.arrays import library_of
 from cupysoft.errors import DtypeError, ShapeError
 from cupysoft.ops.arguments import OVERLAP_WORK
 
-__all__ = ["Target", "target_of"]
+__all__ = ["StateArrays", "Target", "target_of"]
+
+StateArrays: TypeAlias = tuple[Any, Any, Any]
+"""Maximum, and sum of exponentials in two words: float64 arrays of the rows' shape."""
 
 
 class Target(Protocol):
@@ -47,6 +50,18 @@ class Target(Protocol):
 
     def logsumexp(self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None) -> None:
         """Write the logarithm of sum(b exp(a)) over `axes` to `out`, and its sign to `sign`."""
+
+    def state_of(self, x: Any, axes: tuple[int, ...]) -> StateArrays:
+        """Give the state of the rows of `x`, which has elements."""
+
+    def merge(self, first: StateArrays, second: StateArrays) -> StateArrays:
+        """Give the state of the elements of both."""
+
+    def state_logsumexp(self, state: StateArrays, out: Any) -> None:
+        """Write the logarithm of the state's sum of exponentials to `out`."""
+
+    def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
+        """Write exp(x) over the state's sum of exponentials to `out`."""
 
 
 class HostTarget:
@@ -94,6 +109,22 @@ class HostTarget:
     def logsumexp(self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None) -> None:
         """Compute in NumPy."""
         host.logsumexp(a, axes, b, out, sign)
+
+    def state_of(self, x: Any, axes: tuple[int, ...]) -> StateArrays:
+        """Compute in NumPy."""
+        return host.state_of(x, axes)
+
+    def merge(self, first: StateArrays, second: StateArrays) -> StateArrays:
+        """Compute in NumPy."""
+        return host.merge_states(host.State(*first), host.State(*second))
+
+    def state_logsumexp(self, state: StateArrays, out: Any) -> None:
+        """Compute in NumPy."""
+        host.state_logsumexp(host.State(*state), out)
+
+    def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
+        """Compute in NumPy."""
+        host.state_softmax(host.State(*state), x, axes, out)
 
 
 def target_of(function: str, operands: Mapping[str, object]) -> Target:
