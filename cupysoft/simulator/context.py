@@ -45,7 +45,7 @@ class Slot(IntEnum):
     LAUNCH_ID = 27  # (in) %gridid
     PRINTF_BUFFER = 28  # (in) pointer to the printf records
     PRINTF_BYTES = 29  # (in) bytes of that buffer
-    PRINTF_USED = 30  # (out) bytes written, may exceed PRINTF_BYTES when records were dropped
+    PRINTF_USED = 30  # (out) bytes written; a record that does not fit is dropped
     ERROR_KIND = 31  # (out) ErrorKind; 0 = none. The first error of a context stays.
     ERROR_INSTRUCTION = 32  # (out) index in CompiledKernel.instructions
     ERROR_BLOCK = 33  # (out) linear block

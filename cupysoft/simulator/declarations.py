@@ -75,12 +75,11 @@ def _initial(text: str, type_: str) -> tuple[bytes, tuple[Relocation, ...]]:
     for item in split(text):
         position = len(contents)
         symbol = re.fullmatch(
-            r"(?:0x[fF]+\((?P<mask>\w+)\)|(?P<generic>generic)\((?P<inner>[^)]*)\)|(?P<plain>[A-Za-z_$%][\w$]*(?:\s*\+\s*\d+)?))",
-            item,
+            r"(?:(?P<generic>generic)\((?P<inner>[\w$%]+)\)|(?P<plain>[A-Za-z_$%][\w$]*))\s*(?:\+\s*(?P<addend>\d+))?", item
         )
-        if symbol and symbol["mask"] is None:
-            name, _, addend = (symbol["inner"] or symbol["plain"]).partition("+")
-            relocations.append(Relocation(position, size, name.strip(), int(addend or 0), bool(symbol["generic"])))
+        if symbol:
+            name, addend = symbol["inner"] or symbol["plain"], int(symbol["addend"] or 0)
+            relocations.append(Relocation(position, size, name, addend, bool(symbol["generic"])))
             contents += bytes(size)
         else:
             contents += _number(item, type_, size)

@@ -1,11 +1,140 @@
-"""Inlining: a kernel with every function that it calls written into it."""
+"""Inlining: a kernel with every function that it calls written into it.
+
+Arguments and results travel in ``.param`` variables. Those that are only loaded and stored
+piece by piece become registers, the others local memory.
+"""
 
 from __future__ import annotations
 
-from .ptx import Function, Module
+from dataclasses import replace
+
+from ..errors import SimulatorError
+from .parameters import placed_parameters
+from .ptx import Address, Function, Instruction, Label, Module, Negated, Operand, Pair, Register, Symbol, Vector
 
 __all__ = ["inlined"]
 
 
 def inlined(module: Module, name: str) -> Function:
-    return module.functions[name]
+    """Return kernel `name` without calls of functions that the module defines.
+
+    Raises
+    ------
+    SimulatorError
+        If a function calls itself, or the kernel does not exist.
+    """
+    kernel = module.kernels.get(name)
+    if kernel is None:
+        raise SimulatorError(f"the PTX has no kernel {name!r}; it has {', '.join(sorted(module.kernels)) or 'none'}")
+    whole = replace(kernel, registers={}, variables={}, instructions=[], labels={}, branch_targets={})
+    _Inliner(module, whole).add(kernel, _Names(kernel, "", {}), (name,))
+    placed_parameters(whole)
+    return whole
+
+
+class _Names:
+    """What the names of one instance of a function stand for."""
+
+    def __init__(self, function: Function, suffix: str, arguments: dict[str, str]) -> None:
+        self.function = function
+        self.suffix = suffix
+        self.arguments = arguments
+
+    def symbol(self, name: str) -> str:
+        """Rename a variable: each instance has its own local memory, but shares the rest."""
+        if name in self.arguments:
+            return self.arguments[name]
+        variable = self.function.variables.get(name)
+        own = variable is not None and variable.space in ("local", "param")
+        return name + self.suffix if own else name
+
+    def operand(self, operand: Operand) -> Operand:
+        """Rename whatever an operand holds."""
+        match operand:
+            case Register(name):
+                return Register(name + self.suffix)
+            case Negated(register):
+                return Negated(Register(register.name + self.suffix))
+            case Label(name):
+                return Label(name + self.suffix)
+            case Symbol(name, offset):
+                if name in self.function.labels or name in self.function.branch_targets:
+                    return Label(name + self.suffix)
+                return Symbol(self.symbol(name), offset)
+            case Address(base, offset):
+                renamed = self.operand(base)
+                assert isinstance(renamed, Register | Symbol) or renamed == base
+                return Address(renamed, offset)  # type: ignore[arg-type]
+            case Vector(items):
+                return Vector(tuple(self.operand(item) for item in items))
+            case Pair(first, second):
+                return Pair(self.operand(first), self.operand(second))
+        return operand
+
+
+class _Inliner:
+    """Copies functions into `whole`, one instance a call."""
+
+    def __init__(self, module: Module, whole: Function) -> None:
+        self.module = module
+        self.whole = whole
+        self.instances = 0
+
+    def add(self, function: Function, names: _Names, stack: tuple[str, ...]) -> None:
+        """Copy `function`; `stack` are the functions that are being copied."""
+        whole, suffix = self.whole, names.suffix
+        whole.registers.update((name + suffix, type_) for name, type_ in function.registers.items())
+        for name, variable in function.variables.items():
+            if name not in names.arguments:
+                whole.variables[names.symbol(name)] = replace(variable, name=names.symbol(name))
+        for name, labels in function.branch_targets.items():
+            whole.branch_targets[name + suffix] = tuple(label + suffix for label in labels)
+        at: dict[int, list[str]] = {}
+        for name, index in function.labels.items():
+            at.setdefault(index, []).append(name + suffix)
+        for index in range(len(function.instructions) + 1):
+            for label in at.get(index, ()):
+                whole.labels[label] = len(whole.instructions)
+            if index < len(function.instructions):
+                self._instruction(function.instructions[index], names, stack)
+
+    def _instruction(self, instruction: Instruction, names: _Names, stack: tuple[str, ...]) -> None:
+        renamed = replace(instruction, operands=tuple(names.operand(each) for each in instruction.operands))
+        if instruction.predicate is not None:
+            renamed = replace(renamed, predicate=Register(instruction.predicate.name + names.suffix))
+        if instruction.opcode == "call":
+            self._call(renamed, stack)
+        elif instruction.opcode == "ret" and len(stack) > 1:
+            back = Label(f"#return{names.suffix}")
+            self.whole.instructions.append(replace(renamed, opcode="bra", modifiers=(), operands=(back,)))
+        else:
+            self.whole.instructions.append(renamed)
+
+    def _call(self, call: Instruction, stack: tuple[str, ...]) -> None:
+        """Copy what is called, or keep the call where the module does not define it."""
+        operands = list(call.operands)
+        results = operands.pop(0) if isinstance(operands[0], Vector) else Vector(())
+        target = operands[0]
+        arguments = operands[1] if len(operands) > 1 else Vector(())
+        if not isinstance(target, Symbol):
+            raise SimulatorError(f"PTX line {call.line}: calls through a pointer are not supported: {call.text!r}")
+        function = self.module.functions.get(target.name)
+        if function is None:
+            self.whole.instructions.append(replace(call, operands=(results, target, arguments)))
+            return
+        if function.name in stack:
+            chain = " -> ".join([*stack, function.name])
+            raise SimulatorError(f"the simulator does not support recursion: {chain} (PTX line {call.line})")
+        self.instances += 1
+        suffix = f"@{self.instances}"
+        actual = {}
+        for formal, given in ((function.results, results), (function.parameters, arguments)):
+            assert isinstance(given, Vector)
+            for parameter, item in zip(formal, given.items, strict=True):
+                assert isinstance(item, Symbol)
+                actual[parameter.name] = item.name
+        if call.predicate is not None:
+            skip = replace(call, opcode="bra", modifiers=(), operands=(Label(f"#return{suffix}"),))
+            self.whole.instructions.append(replace(skip, negated=not call.negated))
+        self.add(function, _Names(function, suffix, actual), (*stack, function.name))
+        self.whole.labels[f"#return{suffix}"] = len(self.whole.instructions)

@@ -9,7 +9,6 @@ from .literals import integer
 from .ptx import (
     Address,
     Immediate,
-    Label,
     Negated,
     Operand,
     Pair,
@@ -78,7 +77,7 @@ def _operand(text: str, unique: Callable[[str], str], registers: Container[str])
     match = _OFFSET.match(text)
     if match:
         return Symbol(unique(match[1]), _signed(match[2], match[3]))
-    return Label(text) if text.startswith("$") else Symbol(name)
+    return Symbol(name)
 
 
 def _address(text: str, unique: Callable[[str], str], registers: Container[str]) -> Address:
@@ -88,8 +87,6 @@ def _address(text: str, unique: Callable[[str], str], registers: Container[str])
         text, offset = match[1], _signed(match[2], match[3])
     base = _operand(text, unique, registers)
     if not isinstance(base, Register | Symbol | Immediate):
-        if isinstance(base, Label):
-            return Address(Symbol(base.name), offset)
         raise ValueError(f"{text!r} is no address")
     return Address(base, offset)
 

@@ -75,7 +75,7 @@ class _Parser:
         if comment >= 0 and line.count('"', 0, comment) % 2 == 0:
             line = line[:comment]
         stripped = line.strip()
-        if not self.pending and stripped.startswith(_LINE_DIRECTIVES):
+        if not self.pending and stripped.partition(" ")[0].partition("\t")[0] in _LINE_DIRECTIVES:
             self._directive(stripped)
         elif self.section or (not self.pending and stripped.startswith(".section")):
             self.section = "}" not in stripped
