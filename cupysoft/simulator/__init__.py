@@ -1,0 +1,8 @@
+"""The device without a GPU: the PTX of CUDA kernels, translated to machine code and run on the CPU."""
+
+from __future__ import annotations
+
+from .device import Device, current
+from .kernels import RawKernel, RawModule
+
+__all__ = ["Device", "RawKernel", "RawModule", "current"]

@@ -1,0 +1,149 @@
+"""The instrumentation that the translation of a checked kernel calls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..context import ErrorKind, Slot
+from ..control import first_lane
+from ..literals import integer, llvm_type
+from ..ptx import Immediate, Vector, type_of
+from .arrays import array_check
+from .generic import generic_check
+from .layout import COUNTERS, Access
+from .local import local_check
+from .shadow import WARP_SYNC
+from .shared import shared_check
+from .text import FAIL, Routine
+from .warps import MEMBERS
+
+if TYPE_CHECKING:
+    from ..emitter import Emitter, Value
+    from ..seam import Access as Request
+
+__all__ = ["Checked"]
+
+#: Accesses that other threads may make at the same time without a race: they are there to talk to each other.
+_SYNCHRONISING = ("volatile", "relaxed", "acquire", "release", "mmio")
+
+
+class Checked:
+    """Memory, race, initialisation and synchronisation checks, and the counters: a `..seam.Checks`."""
+
+    enabled = True
+
+    def kernel(self, e: Emitter) -> None:
+        """Nothing has to be prepared: the helper functions come with their first use."""
+
+    def block(self, e: Emitter, first: int, count: int) -> None:
+        """Count how often the block runs and with how many lanes; its instructions are known."""
+        e.module.declare("declare i32 @llvm.ctpop.i32(i32)")
+        code = e.code
+        lanes = code.line(f"zext i32 {code.line(f'call i32 @llvm.ctpop.i32(i32 {e.active_name})')} to i64")
+        counters = e.hoisted(Slot.COUNTERS, "ptr")
+        for offset, amount in ((0, "1"), (1, lanes), (2, None)):
+            place = code.line(f"getelementptr i64, ptr {counters}, i64 {COUNTERS + 3 * first + offset}")
+            if amount is None:
+                code.effect(f"store i64 {count}, ptr {place}")
+                continue
+            old = code.line(f"load i64, ptr {place}")
+            new = code.line(f"add i64 {old}, {amount}")
+            code.effect(f"store i64 {new}, ptr {place}")
+
+    def access(self, e: Emitter, access: Request) -> Value:
+        """Check an access and return host addresses."""
+        if access.space == "param":
+            return access.addresses
+        kind = _kind(e, access)
+        place = e.buffer("check.addresses", 32 * 8)
+        mask = e.bits(access.active)
+        for strip in range(e.strips):
+            row = e.code.line(f"getelementptr i64, ptr {place}, i64 {strip * e.W}")
+            e.code.effect(f"store <{e.W} x i64> {access.addresses[strip]}, ptr {row}, align 8")
+        given = f"ptr %ctx, ptr {place}, i32 {mask}, i32 %warp, i32 {e.index}"
+        if access.space in ("global", "const"):
+            routine = array_check(kind, access.size)
+        elif access.space == "local":
+            routine = local_check(kind, access.size)
+        else:
+            routine = (shared_check if access.space == "shared" else generic_check)(kind, access.size)
+            values, components = _stored_values(e, kind)
+            given += f", ptr {values}, i64 {components}"
+        _add(e, routine)
+        passed = e.code.line(f"call i32 @{routine.name}({given})")
+        e.fail_if(e.code.line(f"icmp ne i32 {passed}, {mask}"))
+        rows = [e.code.line(f"getelementptr i64, ptr {place}, i64 {strip * e.W}") for strip in range(e.strips)]
+        return tuple(e.code.line(f"load <{e.W} x i64>, ptr {row}, align 8") for row in rows)
+
+    def missing(self, e: Emitter, missing: str) -> None:
+        """A lane that the mask names does not come, and nobody else can move."""
+        e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
+        _add(e, FAIL)
+        code = e.code
+        lane = code.line(f"call i32 @llvm.cttz.i32(i32 {e.active_name}, i1 true)")
+        thread = code.line(f"add i32 {code.line('shl i32 %warp, 5')}, {lane}")
+        wide = code.line(f"zext i32 {thread} to i64")
+        mask = code.line(f"zext i32 {missing} to i64")
+        code.effect(
+            f"call void @check_fail(ptr %ctx, i64 {ErrorKind.MISSING_LANES.value}, i32 {e.index}, i64 {wide},"
+            f" i64 {mask}, i64 0, i64 -1, i64 0)"
+        )
+        e.fail_if("true")
+
+    def warp_sync(self, e: Emitter) -> None:
+        """Hold the member mask against the lanes, and order what they did before."""
+        _add(e, MEMBERS)
+        _add(e, WARP_SYNC)
+        operand = e.instruction.operands[-1]
+        if isinstance(operand, Immediate):
+            members = str(integer(operand.text) & 0xFFFFFFFF)
+        else:
+            members = first_lane(e, e.read(operand, "b32"), "i32")
+        lenient = "true" if e.instruction.opcode in ("bar", "barrier") else "false"
+        live = e.code.line("load i32, ptr %live.place")
+        wrong = e.code.line(
+            f"call i1 @check_members(ptr %ctx, i32 %warp, i32 {e.active_bits()}, i32 {members}, i32 {live},"
+            f" i32 {e.index}, i1 {lenient})"
+        )
+        e.fail_if(wrong)
+        e.code.effect("call void @check_warp_sync(ptr %ctx, i32 %warp)")
+
+    def barrier(self, e: Emitter) -> None:
+        """The driver counts the barriers that are passed; the next access of shared memory looks there."""
+
+
+def _add(e: Emitter, routine: Routine) -> None:
+    """Put a routine and what it calls into the module."""
+    for each in routine.closure():
+        if each.text.startswith("declare"):
+            e.module.declare(each.text.rstrip())
+        else:
+            e.module.function(each.name, each.text)
+
+
+def _kind(e: Emitter, access: Request) -> Access:
+    """What an access means for the checks."""
+    if access.kind == "atomic":
+        return Access.ATOMIC
+    synchronising = e.instruction.has(*_SYNCHRONISING)
+    if access.kind == "load":
+        return Access.SYNC_READ if synchronising else Access.READ
+    return Access.SYNC_WRITE if synchronising else Access.WRITE
+
+
+def _stored_values(e: Emitter, kind: Access) -> tuple[str, int]:
+    """Put what the lanes store into memory, 32 words of 64 bits for each component."""
+    instruction = e.instruction
+    if kind is not Access.WRITE or instruction.opcode != "st":
+        return "null", 0
+    given = instruction.operands[1]
+    items = given.items if isinstance(given, Vector) else (given,)
+    type_ = type_of(instruction)
+    # Eight components are the widest vector there is; one size keeps one buffer.
+    place = e.buffer("check.values", 8 * 32 * 8)
+    for number, item in enumerate(items):
+        value = e.cast(e.read(item, type_), llvm_type(type_), "i64")
+        for strip in range(e.strips):
+            row = e.code.line(f"getelementptr i64, ptr {place}, i64 {32 * number + strip * e.W}")
+            e.code.effect(f"store <{e.W} x i64> {value[strip]}, ptr {row}, align 8")
+    return place, len(items)

@@ -1,0 +1,132 @@
+"""Where the checks keep what they know: one table for the machine code that writes it and the Python that reads it."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+__all__ = [
+    "ALLOCATION_FIELDS",
+    "CELLS_OFFSET",
+    "COUNTERS",
+    "FIRST_ALLOCATION",
+    "IN_LOCAL",
+    "IN_SHARED",
+    "LOCAL_WINDOW",
+    "SEVERAL_LANES",
+    "SEVERAL_WARPS",
+    "SHARED_WINDOW",
+    "TIME_LIMIT",
+    "WINDOW_SHIFT",
+    "Access",
+    "AllocationField",
+    "Counter",
+    "ShadowField",
+    "Space",
+    "window",
+]
+
+#: An address of the checked build holds the number of its window above these bits.
+WINDOW_SHIFT = 40
+SHARED_WINDOW = 1 << WINDOW_SHIFT
+LOCAL_WINDOW = 2 << WINDOW_SHIFT
+#: Windows 0 to 2 are null, shared and local memory; arrays and variables come after.
+FIRST_ALLOCATION = 3
+#: An array begins in the middle of its window, so that an index below zero is still known to be meant for it.
+_MIDDLE = 1 << (WINDOW_SHIFT - 1)
+
+
+def window(number: int, host: int) -> int:
+    """Virtual address of an allocation: its low bits are the host's, so that alignment is what it really is."""
+    return (number << WINDOW_SHIFT) + _MIDDLE + (host & 255)
+
+
+#: ``Slot.ERROR_DETAIL`` for an address that is an offset into on-chip memory; else it is a number of the table.
+IN_SHARED = -1
+IN_LOCAL = -2
+
+
+class Space(IntEnum):
+    """Kinds of memory that are counted apart."""
+
+    GLOBAL = 0
+    SHARED = 1
+    LOCAL = 2
+
+
+class Access(IntEnum):
+    """What an instruction does to memory.
+
+    ``SYNC_READ`` and ``SYNC_WRITE`` are volatile, relaxed, acquire and release accesses: like atomics they do not race
+    among themselves.
+    """
+
+    READ = 0
+    WRITE = 1
+    ATOMIC = 2
+    SYNC_READ = 3
+    SYNC_WRITE = 4
+
+    @property
+    def reads(self) -> bool:
+        """Whether the old value matters."""
+        return self in (Access.READ, Access.ATOMIC, Access.SYNC_READ)
+
+    @property
+    def writes(self) -> bool:
+        """Whether the value changes."""
+        return self in (Access.WRITE, Access.ATOMIC, Access.SYNC_WRITE)
+
+    @property
+    def counted_as(self) -> Access:
+        """The kind under which traffic is counted."""
+        return {Access.SYNC_READ: Access.READ, Access.SYNC_WRITE: Access.WRITE}.get(self, self)
+
+
+class Counter(IntEnum):
+    """The four numbers kept for each space and kind of access."""
+
+    REQUESTS = 0  # instructions executed by a warp
+    BYTES = 1  # asked for by its threads
+    UNITS = 2  # 32-byte sectors (global), passes through the banks (shared)
+    IDEAL = 3  # the fewest units that could have served it
+
+
+#: Slots of the counters that come before those of the basic blocks.
+COUNTERS = len(Space) * 3 * len(Counter)
+
+
+class AllocationField(IntEnum):
+    """Fields of an entry of the allocation table."""
+
+    VIRTUAL = 0
+    SIZE = 1
+    DELTA = 2  # host address minus virtual address
+    WRITABLE = 3
+
+
+ALLOCATION_FIELDS = len(AllocationField)
+
+
+class ShadowField(IntEnum):
+    """Fields at the head of the shadow of shared memory.
+
+    Time is a counter that moves at the begin of a block, at every block barrier and every warp barrier. What happened
+    before ``START`` is ordered before everything now; what a lane did before its warp's time is ordered before what the
+    other lanes of that warp do now.
+    """
+
+    NOW = 0
+    FIRST = 1  # when the block began: an older write belongs to another block
+    START = 2  # when the last block barrier was passed
+    CELLS = 3
+    SHIFT = 4  # a cell covers 1 << SHIFT bytes
+    WARPS = 8  # time of each warp's last warp barrier
+
+
+#: Bytes before the first cell. A cell holds two stamps of 32 bits: last write, last read.
+CELLS_OFFSET = 64 * 8
+#: A stamp is time << 12 | atomic << 11 | code; a code is a thread below 1024 or one of these.
+SEVERAL_LANES = 1024  # plus the number of the warp
+SEVERAL_WARPS = 1056
+#: Times are renumbered before they reach this.
+TIME_LIMIT = (1 << 20) - 2

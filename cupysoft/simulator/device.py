@@ -1,0 +1,202 @@
+"""The simulated device: makes NumPy arrays run through CUDA kernels, and counts what they do."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextvars import ContextVar, Token
+from types import TracebackType
+
+from ..errors import LaunchError
+from ..runtime.cache import cache
+from ..runtime.compile import Compiled
+from ..runtime.limits import limits_of
+from . import machine
+from .checks import Checked
+from .launch import LoadedKernel
+from .memory import Variables
+from .report import Report
+
+__all__ = ["Device", "LoadedModule", "current"]
+
+Extent = tuple[int, int, int]
+
+_current: ContextVar[Device | None] = ContextVar("cupysoft.simulator.device", default=None)
+
+
+class Device:
+    """A simulated CUDA device, made current by a ``with`` statement.
+
+    Parameters
+    ----------
+    arch : str
+        Architecture that kernels are compiled for, such as ``"sm_90"``.
+    check : bool
+        Whether memory, races, initialisation and synchronisation are checked and everything is counted. Results are
+        the same bit for bit; it takes longer.
+    seed : int, optional
+        Draws the order of blocks and of the warps in a block, to find what depends on it. Then one thread runs
+        everything, and the same seed gives the same order again.
+
+    Attributes
+    ----------
+    report : Report
+        What ran so far.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import cupysoft.simulator as simulator
+    >>> source = r'''
+    ... extern "C" __global__ void twice(const float* x, float* y, int n) {
+    ...     int i = blockIdx.x * blockDim.x + threadIdx.x;
+    ...     if (i < n) y[i] = 2 * x[i];
+    ... }'''
+    >>> x, y = np.arange(5, dtype=np.float32), np.zeros(5, np.float32)
+    >>> with simulator.Device() as device:
+    ...     simulator.RawKernel(source, "twice")((1,), (32,), (x, y, np.int32(5)))
+    >>> y
+    array([0., 2., 4., 6., 8.], dtype=float32)
+    >>> device.report.kernels["twice"].arguments["argument 0"].walks_read
+    1.0
+    """
+
+    def __init__(self, arch: str = "sm_90", check: bool = True, seed: int | None = None) -> None:
+        self.arch = arch
+        self.check = check
+        self.seed = seed
+        self.report = Report()
+        self._tokens: list[Token[Device | None]] = []
+
+    def __enter__(self) -> Device:
+        self._tokens.append(_current.set(self))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        _current.reset(self._tokens.pop())
+
+    def __repr__(self) -> str:
+        return f"Device(arch={self.arch!r}, check={self.check}, seed={self.seed})"
+
+    def launch(
+        self,
+        compiled: Compiled,
+        name: str,
+        grid: Extent,
+        block: Extent,
+        args: Sequence[object],
+        shared_mem: int = 0,
+        *,
+        names: Sequence[str] | None = None,
+        label: str | None = None,
+    ) -> None:
+        """Launch a kernel of a compilation and wait for its end.
+
+        Parameters
+        ----------
+        compiled : Compiled
+            PTX, as `cupysoft.runtime.compile.compile` gives it.
+        name : str
+            Lowered name of the kernel.
+        grid, block : tuple of three ints
+            Blocks of the grid and threads of a block.
+        args : sequence
+            NumPy arrays and scalars.
+        shared_mem : int
+            Bytes of dynamic shared memory.
+        names : sequence of str, optional
+            What reports call the arguments; ``""`` for an argument that has no name.
+        label : str, optional
+            What reports call the kernel.
+        """
+        self.run(_shared_module(compiled), name, grid, block, args, shared_mem, names=names, label=label)
+
+    def run(
+        self,
+        module: LoadedModule,
+        name: str,
+        grid: Extent,
+        block: Extent,
+        args: Sequence[object],
+        shared_mem: int = 0,
+        *,
+        names: Sequence[str] | None = None,
+        label: str | None = None,
+    ) -> None:
+        """Launch a kernel of a module that keeps its variables."""
+        label = label or name
+        loaded = module.kernel(name, self.check)
+        self._fit(label, loaded, grid, block, shared_mem)
+        if names is not None:
+            names = [each or f"argument {position}" for position, each in enumerate(names)]
+        outcome = loaded.launch(label, grid, block, args, shared_mem, names, self.seed, self.report.launches)
+        self.report.add(label, loaded.kernel, outcome)
+
+    def _fit(self, label: str, loaded: LoadedKernel, grid: Extent, block: Extent, dynamic: int) -> None:
+        """Refuse what the simulated architecture could not run."""
+        limits = limits_of(self.arch)
+        for what, extents, greatest in (("grid", grid, limits.grid), ("block", block, limits.block)):
+            for axis, extent, most in zip("xyz", extents, greatest, strict=True):
+                if not 1 <= extent <= most:
+                    raise LaunchError(f"{label}: {what}.{axis} is {extent}; it must be from 1 to {most}")
+        threads = block[0] * block[1] * block[2]
+        if threads > limits.threads:
+            raise LaunchError(
+                f"{label}: a block of {block} has {threads} threads; at most {limits.threads} are allowed"
+            )
+        shared = loaded.kernel.shared_bytes + dynamic
+        if dynamic < 0 or shared > limits.shared:
+            raise LaunchError(
+                f"{label}: {dynamic} bytes of dynamic and {loaded.kernel.shared_bytes} of static shared memory were"
+                f" asked for; {self.arch} has {limits.shared} for a block"
+            )
+
+
+def current() -> Device | None:
+    """The device of the innermost ``with Device(...)`` of this thread, None outside of any."""
+    return _current.get()
+
+
+class LoadedModule:
+    """The kernels of a PTX text and the variables that they share, which live as long as the module."""
+
+    def __init__(self, ptx: str) -> None:
+        self._ptx = ptx
+        self.variables = Variables()
+        self._kernels: dict[tuple[str, bool], LoadedKernel] = {}
+        self._lock = threading.Lock()
+
+    def kernel(self, name: str, check: bool) -> LoadedKernel:
+        """A kernel by its lowered name, translated at its first use."""
+        with self._lock:
+            found = self._kernels.get((name, check))
+            if found is None:
+                checks = Checked() if check else None
+                built = machine.build(self._ptx, name, checks, "checked" if check else "", _Store())
+                found = self._kernels[name, check] = LoadedKernel(built, self.variables, check)
+            return found
+
+
+class _Store:
+    """The package's cache, as the translator wants it."""
+
+    def get(self, key: str) -> bytes | None:
+        """Return what was put under `key`, None when it is not there."""
+        return cache().get(key, ".sim")
+
+    def put(self, key: str, content: bytes) -> None:
+        """Keep `content` under `key`."""
+        cache().put(key, ".sim", content)
+
+
+_modules: dict[str, LoadedModule] = {}
+
+
+def _shared_module(compiled: Compiled) -> LoadedModule:
+    """The one module of a compilation of this package's own sources, which keep nothing in variables."""
+    found = _modules.get(compiled.key)
+    if found is None:
+        found = _modules.setdefault(compiled.key, LoadedModule(compiled.code.decode()))
+    return found

@@ -1,0 +1,156 @@
+"""One launch on the simulated device: from checked arguments to finished blocks, records and errors."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import SimulatorError
+from .arguments import Binding, bind, pack
+from .compiled import CompiledKernel
+from .context import Slot
+from .diagnose import Site, error_from
+from .execute import Schedule, execute, ranges_of, workers
+from .memory import AddressMap, Variables
+from .printf import show
+from .workspace import Workspace
+
+__all__ = ["LoadedKernel", "Outcome"]
+
+Extent = tuple[int, int, int]
+
+#: Workspaces of one shape that are kept for the next launch.
+_KEPT = 64
+#: A grid with fewer threads than this is run by one thread: to wake a second one would cost more.
+_ALONE = 64
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a launch leaves for the report."""
+
+    binding: Binding
+    memory: AddressMap
+    workspaces: list[Workspace]
+
+
+@dataclass
+class LoadedKernel:
+    """A kernel with the variables of its module, ready to be launched.
+
+    Attributes
+    ----------
+    kernel : CompiledKernel
+        The machine code.
+    variables : Variables
+        What all kernels of the module share.
+    checked : bool
+        Whether the machine code is instrumented.
+    """
+
+    kernel: CompiledKernel
+    variables: Variables
+    checked: bool
+    _spare: dict[tuple[Extent, int], list[Workspace]] = field(default_factory=dict)
+
+    def launch(
+        self,
+        label: str,
+        grid: Extent,
+        block: Extent,
+        args: Sequence[object],
+        dynamic: int,
+        names: Sequence[str] | None = None,
+        seed: int | None = None,
+        number: int = 0,
+    ) -> Outcome:
+        """Run every block to its end.
+
+        Parameters
+        ----------
+        label : str
+            Name of the kernel in messages.
+        grid, block : tuple of three ints
+            Blocks of the grid, threads of a block.
+        args : sequence
+            Arguments.
+        dynamic : int
+            Bytes of dynamic shared memory.
+        names : sequence of str, optional
+            What messages call the arguments.
+        seed : int, optional
+            Draws the order of blocks and warps.
+        number : int
+            Number of the launch.
+
+        Raises
+        ------
+        LaunchError
+            If the arguments do not fit; nothing has run then.
+        SimulatorError
+            If a thread went wrong; of several, the one in the lowest block is reported.
+        """
+        binding = bind(label, self.kernel.parameters, args, names)
+        symbols = np.array(self.variables.require(self.kernel.symbols, self.checked) or [0], np.int64)
+        memory = AddressMap.build(binding.regions, self.variables)
+        hosts = [region.address + region.start for region in binding.regions]
+        parameters = np.frombuffer(pack(binding, memory.addresses if self.checked else hosts) or bytes(8), np.uint8)
+        # Copied to memory of 16-byte alignment that stays where it is while the kernel runs.
+        home = np.zeros(parameters.size // 16 + 1, np.complex128)
+        home.view(np.uint8)[: parameters.size] = parameters
+        blocks = math.prod(grid)
+        slots = [
+            (Slot.PARAMETERS, _address(home)),
+            (Slot.SYMBOLS, _address(symbols)),
+            (Slot.NCTAID_X, grid[0]),
+            (Slot.NCTAID_Y, grid[1]),
+            (Slot.NCTAID_Z, grid[2]),
+            (Slot.LAUNCH_ID, number),
+            (Slot.ALLOCATIONS, _address(memory.table)),
+            (Slot.ALLOCATION_COUNT, len(memory.table)),
+        ]
+        schedule, threads = _plan(blocks, math.prod(block), seed, number)
+        slots.append((Slot.STOP, schedule.stop_address))
+        slots.append((Slot.SEED, 0 if seed is None else random.Random(f"{seed} {number}").getrandbits(62) | 1))
+        spare = self._spare.setdefault((block, dynamic), [])
+
+        def workspace() -> Workspace:
+            space = spare.pop() if spare else Workspace(self.kernel, block, dynamic, self.checked)
+            space.begin(slots, len(memory.table))
+            return space
+
+        used = execute(schedule, threads, self.kernel.run, workspace)
+        show(used, memory if self.checked else None)
+        error = self._error(used, Site(label, self.kernel, grid, block, dynamic, memory))
+        if len(spare) < _KEPT:
+            spare.extend(used)
+        if error is not None:
+            raise error
+        return Outcome(binding, memory, used)
+
+    def _error(self, used: list[Workspace], site: Site) -> SimulatorError | None:
+        failed = [space for space in used if space[Slot.ERROR_KIND]]
+        if not failed:
+            return None
+        return error_from(site, min(failed, key=lambda space: space[Slot.ERROR_BLOCK]))
+
+
+def _plan(blocks: int, threads_of_block: int, seed: int | None, number: int) -> tuple[Schedule, int]:
+    """Cut the grid into parts; with a seed, one thread runs the blocks in a drawn order."""
+    if seed is not None:
+        order = list(range(blocks))
+        random.Random(f"{seed} {number} blocks").shuffle(order)
+        return Schedule([(block, block + 1) for block in order], ordered=False), 1
+    threads = 1 if blocks * threads_of_block <= _ALONE else min(workers(), blocks)
+    return Schedule(ranges_of(blocks, threads)), threads
+
+
+def _address(array: npt.NDArray[Any]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address

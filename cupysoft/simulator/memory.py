@@ -1,0 +1,142 @@
+"""What a launch can reach: the arrays among its arguments and its module's variables, and the addresses they get."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from .arguments import Region
+from .checks.layout import ALLOCATION_FIELDS, FIRST_ALLOCATION, WINDOW_SHIFT, AllocationField, window
+from .ptx import Variable
+
+__all__ = ["AddressMap", "Variables"]
+
+
+class Variables:
+    """Global and constant variables of one loaded module; they keep their contents from launch to launch.
+
+    A variable has a window of its own, the same in every launch, so that a pointer to it may be kept in memory.
+    """
+
+    def __init__(self) -> None:
+        self._storage: dict[str, npt.NDArray[np.uint8]] = {}
+        self._pointers: dict[str, Variable] = {}
+        self._checked: bool | None = None
+        self._lock = threading.Lock()
+
+    def require(self, variables: Sequence[Variable], checked: bool) -> list[int]:
+        """Addresses of `variables`, which come into being where they are new."""
+        with self._lock:
+            for variable in variables:
+                if variable.name not in self._storage:
+                    self._create(variable)
+                    self._checked = None
+            if self._checked is not checked:
+                self._relocate(checked)
+                self._checked = checked
+            return [self.address(variable.name, checked) for variable in variables]
+
+    def view(self, name: str) -> npt.NDArray[np.uint8]:
+        """The bytes of a variable."""
+        return self._storage[name]
+
+    def address(self, name: str, checked: bool) -> int:
+        """Address that kernels know the variable by."""
+        host = _address_of(self._storage[name])
+        return window(self.number(name), host) if checked else host
+
+    def number(self, name: str) -> int:
+        """Number of a variable's window."""
+        return FIRST_ALLOCATION + list(self._storage).index(name)
+
+    @property
+    def regions(self) -> list[Region]:
+        """Every variable, in the order of the windows."""
+        return [
+            Region(name, _address_of(storage), storage.size, 0, True, 1, storage.size)
+            for name, storage in self._storage.items()
+        ]
+
+    def _create(self, variable: Variable) -> None:
+        align = max(variable.align, 16)
+        block = np.zeros(variable.size + align, np.uint8)
+        start = -_address_of(block) % align
+        storage = block[start : start + variable.size]
+        initial = np.frombuffer(variable.initial, np.uint8)
+        storage[: initial.size] = initial
+        self._storage[variable.name] = storage
+        if variable.relocations:
+            self._pointers[variable.name] = variable
+
+    def _relocate(self, checked: bool) -> None:
+        """Write the addresses that initialisers ask for; checked and unchecked kernels know different ones."""
+        for name, variable in self._pointers.items():
+            for place in variable.relocations:
+                if place.symbol in self._storage:
+                    value = self.address(place.symbol, checked) + place.addend
+                    raw = value.to_bytes(8, "little")[: place.size]
+                    self._storage[name][place.offset : place.offset + place.size] = np.frombuffer(raw, np.uint8)
+
+
+@dataclass(frozen=True)
+class AddressMap:
+    """The regions of one launch, and the table of them that the checks read.
+
+    Attributes
+    ----------
+    regions : list of Region or None
+        By number; None where a number means no array.
+    addresses : list of int
+        What the kernel gets for each array argument.
+    numbers : list of int
+        Number of each array argument; the same memory passed twice has one number.
+    table : ndarray
+        Rows of `AllocationField`, by number.
+    """
+
+    regions: list[Region | None]
+    addresses: list[int]
+    numbers: list[int]
+    table: npt.NDArray[np.int64]
+
+    @classmethod
+    def build(cls, arguments: Sequence[Region], variables: Variables) -> AddressMap:
+        """Give every region a window."""
+        regions: list[Region | None] = [None] * FIRST_ALLOCATION
+        regions += variables.regions
+        addresses, numbers = [], []
+        known: dict[tuple[int, int], int] = {}
+        for region in arguments:
+            extent = (region.address, region.size)
+            if extent not in known:
+                known[extent] = len(regions)
+                regions.append(region)
+            number = known[extent]
+            numbers.append(number)
+            addresses.append(window(number, region.address) + region.start)
+        table = np.zeros((len(regions), ALLOCATION_FIELDS), np.int64)
+        for number, known_region in enumerate(regions):
+            if known_region is not None:
+                virtual = window(number, known_region.address)
+                table[number, AllocationField.VIRTUAL] = virtual
+                table[number, AllocationField.SIZE] = known_region.size
+                table[number, AllocationField.DELTA] = known_region.address - virtual
+                table[number, AllocationField.WRITABLE] = known_region.writable
+        return cls(regions, addresses, numbers, table)
+
+    def of(self, address: int) -> tuple[Region, int] | None:
+        """The region that a window's address is meant for, and the byte in it."""
+        number = address >> WINDOW_SHIFT
+        region = self.regions[number] if 0 <= number < len(self.regions) else None
+        if region is None:
+            return None
+        return region, address - int(self.table[number, AllocationField.VIRTUAL])
+
+
+def _address_of(array: npt.NDArray[np.uint8]) -> int:
+    address: int = array.__array_interface__["data"][0]
+    return address

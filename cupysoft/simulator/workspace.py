@@ -1,0 +1,165 @@
+"""The memory that one block needs while it runs, and the context that tells the machine code where it is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .checks.layout import CELLS_OFFSET, COUNTERS, LOCAL_WINDOW, SHARED_WINDOW, ShadowField
+from .compiled import CompiledKernel, Where
+from .context import SLOTS, Slot
+from .ptx import SIZES
+
+__all__ = ["BLOCK_COUNTERS", "Workspace", "cell_shift"]
+
+#: Counters of a basic block: times it ran, lanes it ran with, instructions it has.
+BLOCK_COUNTERS = 3
+
+_LANES = 32
+#: As much as a GPU keeps of what its kernels print, unless it is told to keep more.
+_PRINTF_BYTES = 1 << 20
+#: Basic blocks that a warp may run before the next warp has its turn.
+_BUDGET = 1024
+#: Turns of its warps, all together, after which a block that spins or is long gives way to another one.
+_TURNS = 64
+
+
+class Workspace:
+    """Shared, local and register memory of a block, counters, shadow memory and the context.
+
+    Parameters
+    ----------
+    kernel : CompiledKernel
+        What runs in it.
+    block : tuple of three ints
+        Threads of a block.
+    dynamic : int
+        Bytes of dynamic shared memory.
+    checked : bool
+        Whether the kernel is instrumented.
+    """
+
+    def __init__(self, kernel: CompiledKernel, block: tuple[int, int, int], dynamic: int, checked: bool) -> None:
+        threads = math.prod(block)
+        warps = -(-threads // _LANES)
+        shared = kernel.shared_bytes + dynamic
+        self._buffers: list[npt.NDArray[np.uint8]] = []
+        self.nbytes = 0
+        self._slots = np.zeros(SLOTS, np.int64)
+        self.address = self._slots.__array_interface__["data"][0]
+        self.walks: npt.NDArray[np.int64] = np.zeros((0, 2), np.int64)
+        self.counters: npt.NDArray[np.int64] = np.zeros(0, np.int64)
+        self._lanes = _lanes(block, warps)
+        full = threads % _LANES == 0
+        printed = _PRINTF_BYTES if any(each.opcode == "call" for each in kernel.instructions) else 0
+        fixed = {
+            Slot.SHARED_HOST: self._memory(shared, 128),
+            Slot.SHARED_BYTES: shared,
+            Slot.DYNAMIC_BYTES: dynamic,
+            Slot.LOCAL_HOST: self._memory(kernel.local_bytes * warps * _LANES, 128),
+            Slot.LOCAL_STRIDE: kernel.local_bytes,
+            Slot.NTID_X: block[0],
+            Slot.NTID_Y: block[1],
+            Slot.NTID_Z: block[2],
+            Slot.WARPS: warps,
+            Slot.STATES: self._memory(kernel.state_bytes * warps, 128),
+            Slot.STATE_STRIDE: kernel.state_bytes,
+            Slot.LAST_WARP_MASK: 0xFFFFFFFF if full else (1 << threads % _LANES) - 1,
+            Slot.TIDS: self._lanes.__array_interface__["data"][0],
+            Slot.BUDGET: _BUDGET,
+            Slot.PATIENCE: max(4, _TURNS // warps),
+            Slot.PRINTF_BUFFER: self._memory(printed, 128),
+            Slot.PRINTF_BYTES: printed,
+            Slot.NSMID: 1,
+        }
+        fixed[Slot.SHARED_WINDOW] = SHARED_WINDOW if checked else fixed[Slot.SHARED_HOST]
+        fixed[Slot.LOCAL_WINDOW] = LOCAL_WINDOW if checked else fixed[Slot.LOCAL_HOST]
+        fixed[Slot.LOCAL_WINDOW_STRIDE] = 0 if checked else kernel.local_bytes
+        for slot, value in fixed.items():
+            self[slot] = value
+        self._shadow: npt.NDArray[np.int64] | None = None
+        if checked:
+            self._prepare_checks(kernel, shared, warps)
+
+    def _prepare_checks(self, kernel: CompiledKernel, shared: int, warps: int) -> None:
+        shift = cell_shift(kernel.instructions)
+        cells = -(-shared // (1 << shift))
+        self._shadow = np.zeros(CELLS_OFFSET // 8 + cells, np.int64)
+        self._shadow[ShadowField.CELLS] = cells
+        self._shadow[ShadowField.SHIFT] = shift
+        self[Slot.SHADOW_SHARED] = self._shadow.__array_interface__["data"][0]
+        self[Slot.SHADOW_LOCAL] = self._memory(kernel.local_bytes * warps * _LANES, 128)
+        self.counters = np.zeros(COUNTERS + BLOCK_COUNTERS * len(kernel.instructions), np.int64)
+        self[Slot.COUNTERS] = self.counters.__array_interface__["data"][0]
+
+    def __getitem__(self, slot: Slot) -> int:
+        return int(self._slots[slot])
+
+    def __setitem__(self, slot: Slot, value: int) -> None:
+        self._slots[slot] = value
+
+    def begin(self, slots: Sequence[tuple[Slot, int]], allocations: int) -> None:
+        """Make ready for a launch: what differs from one launch to the next, and empty records."""
+        for slot, value in slots:
+            self._slots[slot] = value
+        self._slots[Slot.PRINTF_USED] = 0
+        self._slots[Slot.ERROR_KIND] = 0
+        if self._shadow is not None:
+            self.counters.fill(0)
+            # No epoch and no block has this number: the first access notices that a block has begun.
+            self._slots[Slot.CHECK_0] = self._slots[Slot.CHECK_1] = -1
+            if len(self.walks) != allocations:
+                self.walks = np.zeros((allocations, 2), np.int64)
+                self._slots[Slot.WALKS] = self.walks.__array_interface__["data"][0]
+            else:
+                self.walks.fill(0)
+
+    def printed(self) -> bytes:
+        """The records of printf."""
+        used = min(self[Slot.PRINTF_USED], self[Slot.PRINTF_BYTES])
+        if not used:
+            return b""
+        address = self[Slot.PRINTF_BUFFER]
+        for buffer in self._buffers:
+            start = address - buffer.__array_interface__["data"][0]
+            if 0 <= start < buffer.nbytes:
+                return buffer[start : start + used].tobytes()
+        return b""
+
+    def _memory(self, size: int, align: int) -> int:
+        """Address of zeroed memory that lives as long as this workspace; a few bytes more than asked for."""
+        buffer = np.zeros(size + 2 * align, np.uint8)
+        self._buffers.append(buffer)
+        self.nbytes += buffer.nbytes
+        address: int = buffer.__array_interface__["data"][0]
+        return -(-address // align) * align
+
+
+def _lanes(block: tuple[int, int, int], warps: int) -> npt.NDArray[np.int32]:
+    """Thread coordinates of each lane, laid out as (warps, 3, 32)."""
+    linear = np.arange(warps * _LANES)
+    x, y, z = linear % block[0], linear // block[0] % block[1], linear // (block[0] * block[1])
+    lanes = np.stack([x, y, z]).reshape(3, warps, _LANES).transpose(1, 0, 2)
+    return np.ascontiguousarray(lanes, np.int32)
+
+
+def cell_shift(instructions: Sequence[Where]) -> int:
+    """Logarithm of the bytes that one shadow cell covers: the narrowest access that may go to shared memory."""
+    narrowest = 16
+    for each in instructions:
+        if each.opcode not in ("ld", "st", "atom", "red", "ldu"):
+            continue
+        if any(space in each.modifiers for space in ("global", "const", "param", "local")):
+            continue
+        narrowest = min(narrowest, _access_bytes(each.modifiers))
+    return narrowest.bit_length() - 1
+
+
+def _access_bytes(modifiers: tuple[str, ...]) -> int:
+    widths: dict[str, Any] = {"v2": 2, "v4": 4, "v8": 8}
+    size = next((SIZES[each] for each in reversed(modifiers) if each in SIZES), 4)
+    return int(size * next((widths[each] for each in modifiers if each in widths), 1))
