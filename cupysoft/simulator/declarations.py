@@ -23,6 +23,10 @@ _PARAMETER = re.compile(
     r"(?P<name>[\w$%]+)(?P<counts>(?:\[\s*\d*\s*\])?)"
 )
 
+_ADDRESS = re.compile(
+    r"(?:(?P<generic>generic)\((?P<inner>[\w$%]+)\)|(?P<plain>[A-Za-z_$%][\w$]*))\s*(?:\+\s*(?P<addend>\d+))?"
+)
+
 
 def variable(text: str, rename: Callable[[str], str] = str) -> Variable:
     """Read the declaration of a variable, with its initial contents."""
@@ -74,10 +78,7 @@ def _initial(text: str, type_: str) -> tuple[bytes, tuple[Relocation, ...]]:
     size = SIZES[type_]
     for item in split(text):
         position = len(contents)
-        symbol = re.fullmatch(
-            r"(?:(?P<generic>generic)\((?P<inner>[\w$%]+)\)|(?P<plain>[A-Za-z_$%][\w$]*))\s*(?:\+\s*(?P<addend>\d+))?", item
-        )
-        if symbol:
+        if symbol := _ADDRESS.fullmatch(item):
             name, addend = symbol["inner"] or symbol["plain"], int(symbol["addend"] or 0)
             relocations.append(Relocation(position, size, name, addend, bool(symbol["generic"])))
             contents += bytes(size)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from ..errors import SimulatorError
 from .parameters import placed_parameters
-from .ptx import Address, Function, Instruction, Label, Module, Negated, Operand, Pair, Register, Symbol, Vector
+from .ptx import Address, Function, Immediate, Instruction, Label, Module, Negated, Operand, Pair, Register, Symbol, Vector
 
 __all__ = ["inlined"]
 
@@ -63,8 +63,8 @@ class _Names:
                 return Symbol(self.symbol(name), offset)
             case Address(base, offset):
                 renamed = self.operand(base)
-                assert isinstance(renamed, Register | Symbol) or renamed == base
-                return Address(renamed, offset)  # type: ignore[arg-type]
+                assert isinstance(renamed, Register | Symbol | Immediate)
+                return Address(renamed, offset)
             case Vector(items):
                 return Vector(tuple(self.operand(item) for item in items))
             case Pair(first, second):

@@ -117,7 +117,7 @@ def _moves(instruction: Instruction, name: str, offset: int) -> Iterator[Instruc
 
 def _call(call: Instruction, names: set[str], kernel: Function) -> Instruction:
     """Let a call of the device's runtime name registers; what was never stored is zero."""
-    operands = []
+    operands: list[Operand] = []
     for operand in call.operands:
         if isinstance(operand, Vector):
             items: list[Operand] = []

@@ -67,7 +67,8 @@ def _slot(slot: Slot) -> str:
     return f"  %{name}.slot = getelementptr i64, ptr %ctx, i64 {slot.value}\n  %{name} = load i64, ptr %{name}.slot"
 
 
-_RECORD = f"""define internal void @record_printf(ptr %ctx, i32 %warp, i32 %mask, ptr %patterns, ptr %places) noinline {{
+_RECORD = f"""define internal void @record_printf(ptr %ctx, i32 %warp, i32 %mask, ptr %patterns,
+    ptr %places) noinline {{
 entry:
 {_slot(Slot.LOCAL_HOST)}
 {_slot(Slot.LOCAL_STRIDE)}
