@@ -1,0 +1,266 @@
+"""Which kernels compute an operation: from layout, dtype and alignment to a plan.
+
+A plan follows from the length of a row, the dtype, and the strides. The number of rows decides only how many blocks are
+launched, and the content of arrays decides nothing: so results do not depend on the batch, and nothing is read back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cupysoft.arrays import Axis, Layout, is_bfloat16
+from cupysoft.ops.plans_view import VECTOR_BYTES, View, access_width, by_columns, view_of
+from cupysoft.runtime.plan import Argument, Extent, KernelRef, Plan, Scratch, Step
+
+__all__ = ["element_type", "logsumexp", "softmax", "state"]
+
+_ROWS = "softmax/rows.cu"
+_COLUMNS = "softmax/columns.cu"
+_REFINE = "softmax/refine.cu"
+
+# A thread holds 16 elements in registers at most, 8 of float64: with their exponentials in float64 that is 32
+# registers, what 512 threads a block leave room for without spills.
+_HELD = 16
+_HELD_FLOAT64 = 8
+# Warps of the largest block that stages a row in registers, and of the blocks that stream (STREAM_WARPS in rows.cu).
+_WARPS = 16
+# Bytes of a row that softmax_shared keeps: 48 KiB need no opt-in on any architecture, 1 KiB is for the reductions.
+_SHARED_BYTES = 47 * 1024
+# Rows longer than this are cut into parts; a part is a quarter of it. A block streams a part in a few microseconds,
+# long beside the time to start it, and a single row of a million elements still occupies 64 multiprocessors.
+_SPLIT_ROWS = 65536
+# The same by columns, where a block has 32 rows at once and 16 threads for each.
+_SPLIT_COLUMNS = 4096
+_PARTS = 4
+# Threads of softmax_warp and columns_thread, and of the merging and refining kernels.
+_THREADS = 128
+# Threads along a column in the kernels for long columns (STREAM_SIZE in columns.cu).
+_COLUMN_SIZE = 16
+# Rows that a block of logsumexp_refine looks at (REFINE_ROWS in refine.cu).
+_REFINE_ROWS = 16
+
+
+def softmax(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int], *, log: bool) -> Plan:
+    """Plan softmax, or log_softmax.
+
+    Parameters
+    ----------
+    layout : Layout
+        Rows and columns; strides of x and out.
+    dtype : numpy.dtype
+        float16, bfloat16, float32 or float64, in native byte order.
+    alignment : sequence of int
+        For x and out, a power of two that divides the address of the first element.
+    log : bool
+        Whether the logarithm is wanted.
+
+    Returns
+    -------
+    Plan
+        Roles ``"x"`` and ``"out"``.
+    """
+    operation = _Operation("LogSoftmax" if log else "Softmax", dtype, ("out",), (f"{element_type(dtype)}*",), True)
+    return _planned(operation, layout, alignment)
+
+
+def logsumexp(
+    layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int], *, weighted: bool = False, signed: bool = False
+) -> Plan:
+    """Plan logsumexp.
+
+    Parameters
+    ----------
+    layout : Layout
+        Rows and columns; strides of x, [b], out, [sign]. out and sign have stride 0 along reduced axes.
+    dtype : numpy.dtype
+        As for `softmax`, or complex64 or complex128: of x and of b.
+    alignment : sequence of int
+        As for `softmax`, in the order of the layout's strides.
+    weighted : bool
+        Whether there is a b.
+    signed : bool
+        Whether the sign of the sum is wanted.
+
+    Returns
+    -------
+    Plan
+        Roles ``"x"``, ``"out"``, with weights ``"b"``, with sign ``"sign"``.
+    """
+    element = element_type(dtype)
+    operation = _Operation("LogSumExp", dtype, ("out", "anchors"), (f"{element}*", "double*"), False)
+    plan = _planned(operation, layout, alignment)
+    if not plan.steps:
+        return plan
+    view = view_of(layout)
+    refine = KernelRef(_REFINE, f"logsumexp_refine<{element}, {view.type}>")
+    grid = (-(-layout.rows // _REFINE_ROWS), 1, 1)
+    step = Step(refine, grid, (_THREADS, 1, 1), 0, ("x", view.value, "out", "anchors"))
+    anchors = Scratch("anchors", np.dtype(np.float64), layout.rows)
+    return Plan((*plan.steps, step), (*plan.scratch, anchors))
+
+
+def state(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int]) -> Plan:
+    """Plan the states of rows: maximum and two-word sum of exponentials.
+
+    Parameters
+    ----------
+    layout : Layout
+        Rows and columns; strides of x and of ``m``, which those of ``l_hi`` and ``l_lo`` equal.
+    dtype, alignment
+        As for `softmax`.
+
+    Returns
+    -------
+    Plan
+        Roles ``"x"``, ``"m"``, ``"l_hi"``, ``"l_lo"``.
+    """
+    roles = ("m", "l_hi", "l_lo")
+    return _planned(_Operation("StateOf", dtype, roles, ("double*",) * 3, False), layout, alignment)
+
+
+def element_type(dtype: np.dtype[Any]) -> str:
+    """Name the C++ type of a dtype in the kernels."""
+    if is_bfloat16(dtype):
+        return "Bfloat16"
+    return {"float16": "Float16", "float32": "float", "float64": "double"}[dtype.name]
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """An operation of kernels/softmax/operations.cuh on one dtype.
+
+    `outputs` are the roles, and `pointers` the C++ types, of what it writes; `elements`: a result for each element.
+    """
+
+    name: str
+    dtype: np.dtype[Any]
+    outputs: tuple[str, ...]
+    pointers: tuple[str, ...]
+    elements: bool
+
+    @property
+    def type(self) -> str:
+        """The C++ type."""
+        return f"{self.name}<{element_type(self.dtype)}>"
+
+    @property
+    def held(self) -> int:
+        """Elements that a thread may hold."""
+        return _HELD_FLOAT64 if self.dtype.itemsize == 8 else _HELD
+
+    def direct(self, kernel: str, source: str, arguments: Sequence[object], view: View) -> KernelRef:
+        """The kernel that goes from x to the outputs."""
+        return KernelRef(source, f"{kernel}<{_list(self.type, *arguments, view.type, *self.pointers)}>")
+
+
+def _list(*arguments: object) -> str:
+    return ", ".join(map(str, arguments))
+
+
+def _planned(operation: _Operation, layout: Layout, alignment: Sequence[int]) -> Plan:
+    if layout.rows == 0:
+        return Plan(())
+    return _by_columns(operation, layout) if by_columns(layout) else _by_rows(operation, layout, alignment)
+
+
+def _by_rows(operation: _Operation, layout: Layout, alignment: Sequence[int]) -> Plan:
+    """Choose by the length of a row: first what holds it in registers, then shared memory, streams, parts."""
+    vector = VECTOR_BYTES // operation.dtype.itemsize
+    width = access_width(layout, operation.dtype, alignment, (0, 1) if operation.elements else (0,))
+    vectors = -(-layout.columns // vector)
+    most = operation.held // vector
+    view = view_of(layout)
+    arguments: tuple[Argument, ...] = ("x", view.value, *operation.outputs)
+    if vectors <= 32 * most:
+        lanes = min(32, _power_of_two(vectors))
+        kernel = operation.direct("softmax_warp", _ROWS, (lanes, _power_of_two(-(-vectors // lanes)), width), view)
+        return Plan((Step(kernel, (-(-layout.rows * lanes // _THREADS), 1, 1), (_THREADS, 1, 1), 0, arguments),))
+    if vectors <= 32 * most * _WARPS:
+        warps = _power_of_two(-(-vectors // (32 * most)))
+        kernel = operation.direct("softmax_block", _ROWS, (warps, most, width), view)
+        return Plan((Step(kernel, (layout.rows, 1, 1), (32 * warps, 1, 1), 0, arguments),))
+    block = (32 * _WARPS, 1, 1)
+    if operation.elements and vectors * VECTOR_BYTES <= _SHARED_BYTES:
+        kernel = operation.direct("softmax_shared", _ROWS, (width,), view)
+        return Plan((Step(kernel, (layout.rows, 1, 1), block, vectors * VECTOR_BYTES, arguments),))
+    if layout.columns <= _SPLIT_ROWS:
+        kernel = operation.direct("softmax_stream", _ROWS, (width,), view)
+        return Plan((Step(kernel, (layout.rows, 1, 1), block, 0, arguments),))
+    return _in_parts(operation, layout, _Family("softmax", _ROWS, f"{width}, ", layout.rows, block, _SPLIT_ROWS))
+
+
+def _by_columns(operation: _Operation, layout: Layout) -> Plan:
+    """The same choice where neighbouring lanes take neighbouring rows."""
+    view = view_of(layout)
+    arguments: tuple[Argument, ...] = ("x", view.value, *operation.outputs)
+    if layout.columns <= operation.held:
+        kernel = operation.direct("columns_thread", _COLUMNS, (_power_of_two(layout.columns),), view)
+        return Plan((Step(kernel, (-(-layout.rows // _THREADS), 1, 1), (_THREADS, 1, 1), 0, arguments),))
+    tiles = -(-layout.rows // 32)
+    if layout.columns <= operation.held * _COLUMN_SIZE:
+        size = _power_of_two(-(-layout.columns // operation.held))
+        kernel = operation.direct("columns_block", _COLUMNS, (size, operation.held), view)
+        return Plan((Step(kernel, (tiles, 1, 1), (32, size, 1), 0, arguments),))
+    block = (32, _COLUMN_SIZE, 1)
+    if layout.columns <= _SPLIT_COLUMNS:
+        kernel = operation.direct("columns_stream", _COLUMNS, (), view)
+        return Plan((Step(kernel, (tiles, 1, 1), block, 0, arguments),))
+    return _in_parts(operation, layout, _Family("columns", _COLUMNS, "", tiles, block, _SPLIT_COLUMNS))
+
+
+@dataclass(frozen=True)
+class _Family:
+    """What distinguishes rows and columns where a row is cut into parts."""
+
+    name: str
+    source: str
+    width: str
+    tiles: int
+    block: Extent
+    limit: int
+
+
+def _in_parts(operation: _Operation, layout: Layout, family: _Family) -> Plan:
+    """States of parts, merged in a fixed order; then results, element by element or row by row."""
+    view = view_of(layout)
+    part_size = family.limit // _PARTS
+    parts = -(-layout.columns // part_size)
+    grid = (family.tiles * parts, 1, 1)
+    cut = (np.int64(part_size), np.int64(parts))
+    # Where the state of a part lies: (rows, parts) by rows, (parts, rows) by columns.
+    steps = (np.int64(parts), np.int64(1)) if family.name == "softmax" else (np.int64(1), np.int64(layout.rows))
+
+    def kernel(name: str) -> KernelRef:
+        return KernelRef(family.source, f"{family.name}_{name}<{operation.type}, {family.width}{view.type}>")
+
+    float64 = np.dtype(np.float64)
+    scratch = [Scratch("states", float64, 3 * layout.rows * parts)]
+    split = Step(kernel("split"), grid, family.block, 0, ("x", view.value, *cut, "states"))
+    per_row = (layout.rows, 1, 1), (_THREADS, 1, 1), 0
+    if not operation.elements:
+        name = f"split_finish<{_list(operation.type, view.type, *operation.pointers)}>"
+        arguments: tuple[Argument, ...] = ("states", view.value, np.int64(parts), *steps, *operation.outputs)
+        return Plan((split, Step(KernelRef(family.source, name), *per_row, arguments)), tuple(scratch))
+    scratch.append(Scratch("merged", float64, 3 * layout.rows))
+    name = f"split_merge<Float64Arithmetic<{element_type(operation.dtype)}>>"
+    arguments = ("states", np.int64(layout.rows), np.int64(parts), *steps, "merged")
+    merge = Step(KernelRef(family.source, name), *per_row, arguments)
+    apply = Step(kernel("apply"), grid, family.block, 0, ("x", view.value, *cut, "merged", "out"))
+    return Plan((split, merge, apply), tuple(scratch))
+
+
+def _power_of_two(count: int) -> int:
+    """The smallest power of two that is not below `count`, and at least 1."""
+    return 1 << max(count - 1, 0).bit_length()
+
+
+def plain_layout(rows: int, columns: int, *, by_columns: bool = False, reduces: bool = False) -> Layout:
+    """Lay out a contiguous (rows, columns) array and its result; by columns, a (columns, rows) array."""
+    row, column = (1, rows) if by_columns else (columns, 1)
+    out = (1, 0) if reduces else (row, column)
+    batch = (Axis(rows, (row, out[0])),) if rows != 1 else ()
+    return Layout(batch, (Axis(columns, (column, out[1])),) if columns != 1 else ())

@@ -1,0 +1,100 @@
+"""How kernels see strided arrays: a ``View`` of kernels/softmax/views.cuh as bytes, and how wide an access may be."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from cupysoft.arrays import MAX_AXES, Axis, Layout
+
+__all__ = ["VECTOR_BYTES", "View", "access_width", "by_columns", "view_of"]
+
+VECTOR_BYTES = 16
+"""The widest access of a thread, and the unit in which threads own the columns of a row."""
+
+# Numbers of axes that kernels are compiled for. More axes than the last are compiled for as they come.
+_BATCH_AXES = (1, 2, MAX_AXES)
+_REDUCED_AXES = (1, 2, MAX_AXES)
+# Neighbouring rows are worth a lane each when columns are at least this much farther apart than rows.
+_COLUMNS_RATIO = 8
+
+
+@dataclass(frozen=True)
+class View:
+    """A C++ view type, and its value as bytes.
+
+    Attributes
+    ----------
+    type : str
+        Such as ``"View<2, 1, 1>"``.
+    value : numpy.void
+        The structure that goes to the kernel.
+    """
+
+    type: str
+    value: np.void
+
+
+def view_of(layout: Layout) -> View:
+    """Pack a layout for the kernels, innermost axis first."""
+    arrays = len((*layout.batch, *layout.reduced)[0].strides) if layout.batch or layout.reduced else 2
+    batch = _padded(layout.batch, arrays, _BATCH_AXES)
+    reduced = _padded(layout.reduced, arrays, _REDUCED_AXES)
+    words = [layout.rows, layout.columns, *_sizes_and_strides(batch, arrays), *_sizes_and_strides(reduced, arrays)]
+    return View(f"View<{arrays}, {len(batch)}, {len(reduced)}>", np.void(np.array(words, np.int64).tobytes()))
+
+
+def _padded(axes: Sequence[Axis], arrays: int, counts: Sequence[int]) -> list[Axis]:
+    """Innermost first, filled up with axes of one element to a number that kernels are compiled for."""
+    count = next((n for n in counts if n >= len(axes)), len(axes))
+    return [*reversed(axes), *[Axis(1, (0,) * arrays)] * (count - len(axes))]
+
+
+def _sizes_and_strides(axes: Sequence[Axis], arrays: int) -> list[int]:
+    return [axis.size for axis in axes] + [axis.strides[array] for array in range(arrays) for axis in axes]
+
+
+def access_width(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int], arrays: Sequence[int]) -> int:
+    """Elements that one access may take: as many as 16 bytes hold, or fewer where an address forbids it.
+
+    Parameters
+    ----------
+    layout : Layout
+    dtype : numpy.dtype
+        Of the elements of all `arrays`.
+    alignment : sequence of int
+        For each array, a power of two that divides the address of its first element.
+    arrays : sequence of int
+        Which arrays of the layout are read or written along the row.
+
+    Returns
+    -------
+    int
+        A power of two. It divides the number of columns, so that no access crosses the end of a row.
+    """
+    width = VECTOR_BYTES // dtype.itemsize
+    if len(layout.reduced) != 1 or any(layout.reduced[0].strides[array] != 1 for array in arrays):
+        return 1
+    while width > 1 and not all(
+        alignment[array] % (width * dtype.itemsize) == 0
+        and layout.columns % width == 0
+        and all(axis.strides[array] % width == 0 for axis in layout.batch)
+        for array in arrays
+    ):
+        width //= 2
+    return width
+
+
+def by_columns(layout: Layout) -> bool:
+    """Whether neighbouring lanes should take neighbouring rows: where that is what lies close together in memory."""
+    if not layout.batch or not layout.reduced:
+        return False
+    return _distance(layout.reduced[-1]) >= _COLUMNS_RATIO * _distance(layout.batch[-1])
+
+
+def _distance(axis: Axis) -> int:
+    """How far apart neighbours lie in the first array; where they are one element, in the first array that moves."""
+    return next((abs(stride) for stride in axis.strides if stride), 1)
