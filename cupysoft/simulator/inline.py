@@ -10,7 +10,20 @@ from dataclasses import replace
 
 from ..errors import SimulatorError
 from .parameters import placed_parameters
-from .ptx import Address, Function, Immediate, Instruction, Label, Module, Negated, Operand, Pair, Register, Symbol, Vector
+from .ptx import (
+    Address,
+    Function,
+    Immediate,
+    Instruction,
+    Label,
+    Module,
+    Negated,
+    Operand,
+    Pair,
+    Register,
+    Symbol,
+    Vector,
+)
 
 __all__ = ["inlined"]
 
