@@ -23,7 +23,8 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("runtime.launch", "runtime.cuda", "runtime.fit"),),
     (("ops",),),
     (("",),),
-    (("testing",), ("dask",), ("info",), ("demo",)),
+    (("testing",), ("dask",), ("info",)),
+    (("demo",),),
     (("cli",),),
     (("__main__",),),
 )

@@ -1,0 +1,175 @@
+"""The command line: ``python -m cupysoft demo | info | compile``."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from cupysoft.errors import CupysoftError
+
+__all__ = ["main", "text_table"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        Words of the command line; those of the process by default.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 where something failed or did not agree, or 2 where the words were wrong.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except CupysoftError as error:
+        print(f"cupysoft: {error}", file=sys.stderr)
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m cupysoft", description="Softmax for CuPy and NumPy.")
+    commands = parser.add_subparsers(required=True, metavar="command")
+    demo = commands.add_parser("demo", help="the lesson of the ladder, and every backend beside SciPy, measured")
+    demo.set_defaults(command=_demo)
+    info = commands.add_parser("info", help="versions, devices, NVRTC, cache folder and size")
+    info.set_defaults(command=_info)
+    for command in (demo, info):
+        command.add_argument("--json", action="store_true", help="print JSON")
+    ahead = commands.add_parser("compile", help="compile kernels into the cache, for machines without a compiler")
+    ahead.set_defaults(command=_compile)
+    ahead.add_argument("--arch", action="append", required=True, metavar="sm_90", help="architecture; may be repeated")
+    ahead.add_argument("--dtype", action="append", metavar="float32", help="element type; may be repeated (all)")
+    ahead.add_argument("--columns", action="append", type=int, metavar="1000", help="row length; may be repeated")
+    ahead.add_argument("--kind", choices=("cubin", "ptx"), default="cubin", help="ptx is for the simulated device")
+    ahead.add_argument("--operation", action="append", metavar="softmax", help="operation; may be repeated (all)")
+    return parser
+
+
+def text_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Lay out rows under a header, columns aligned: text to the left, numbers to the right."""
+    body = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
+    columns = zip(*body, strict=True)
+    right = [all(cell.lstrip("-")[:1].isdigit() or cell in ("", "-") for cell in column) for column in columns]
+
+    def line(cells: Sequence[str]) -> str:
+        placed = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True))
+        return "  ".join(placed).rstrip()
+
+    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, body)])
+
+
+def _info(options: argparse.Namespace) -> int:
+    from cupysoft.info import collect
+
+    found = collect()
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for section, content in found.items():
+        print(section)
+        for name, value in content.items():
+            for each in value if isinstance(value, list) and name != "architectures" else [value]:
+                print(f"  {name:<14}{_shown(each)}")
+    return 0
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list):
+        return " ".join(map(str, value))
+    return "not installed" if value is None else str(value)
+
+
+def _compile(options: argparse.Namespace) -> int:
+    from cupysoft.ops.warmup import kernels_of
+    from cupysoft.runtime.ahead import Compilation, compile_all
+
+    def progress(step: Compilation) -> None:
+        print(f"[{step.done}/{step.total}] {step.arch} {step.kernel.name}", flush=True)
+
+    kernels = kernels_of(operations=options.operation, dtypes=options.dtype, columns=options.columns)
+    done = compile_all(options.arch, kernels, progress, options.kind)
+    folder = next((each.result.path.parent for each in done if each.result.path is not None), None)
+    print(f"{len(done)} kernels in {folder or 'no folder: the cache is in memory only (see CUPYSOFT_CACHE_DIR)'}")
+    return 0 if folder else 1
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from cupysoft import demo
+
+    found = list(demo.backends())
+    rungs = demo.ladder() if any(each.name.startswith("simulated") for each in found) else []
+    compared = list(demo.comparisons(found))
+    agreed = not any(each.differ_scipy or each.differ_reference for each in compared)
+    if options.json:
+        content = {"ladder": rungs, "comparisons": compared}
+        print(
+            json.dumps({name: [dataclasses.asdict(each) for each in part] for name, part in content.items()}, indent=2)
+        )
+        return 0 if agreed else 1
+    _print_ladder(rungs)
+    _print_comparisons(compared)
+    print("\nEvery result has the bits of the true value, rounded once." if agreed else "\nSOME RESULTS DIFFER.")
+    return 0 if agreed else 1
+
+
+def _print_ladder(rungs: Sequence[Any]) -> None:
+    from cupysoft.demo import LADDER_ROWS
+
+    print("The ladder: float32 kernels, a thread a row, counted on the simulated device\n")
+    if not rungs:
+        print('  left out: nothing here can count. pip install "cupysoft[sim]" brings the simulated device.\n')
+        return
+    header = ["kernel", "reads of x", "of scratch", "bytes/element"]
+    header += [f"softmax of {[int(value) for value in row]}" for row in LADDER_ROWS]
+    rows = [[r.title, f"{r.reads:g}", f"{r.scratch_reads:g}", f"{r.bytes:.1f}", *_answers(r)] for r in rungs]
+    print(text_table(header, rows))
+    print("\nThe naive kernel overflows beyond 88.7. The misprint adds the new term before scaling, and scales by")
+    print("exp(m - previous m). Rungs that deliver (m, l) get their answer from a pointwise tail: one read more.\n")
+
+
+def _answers(rung: Any) -> list[str]:
+    pairs = zip(rung.answers, rung.right, strict=True)
+    return [" ".join(f"{value:.4g}" for value in answer) + ("" if right else "  WRONG") for answer, right in pairs]
+
+
+def _print_comparisons(compared: Sequence[Any]) -> None:
+    from cupysoft.demo import COMPARED
+
+    print(
+        f"Every backend on {COMPARED[0]} rows of {COMPARED[1]} normal logits, sigma 8, beside SciPy in float64 rounded"
+    )
+    print("once, and beside a rigorous reference in ball arithmetic\n")
+    header = [
+        "operation",
+        "backend",
+        "dtype",
+        "elements",
+        "differ from SciPy",
+        "from the true bits",
+        "ms",
+        "SciPy's ms",
+    ]
+    rows = [
+        [
+            each.operation,
+            each.backend,
+            each.dtype,
+            each.elements,
+            "-" if each.differ_scipy is None else each.differ_scipy,
+            each.differ_reference,
+            f"{each.milliseconds:.2f}",
+            "-" if each.scipy_milliseconds is None else f"{each.scipy_milliseconds:.2f}",
+        ]
+        for each in compared
+    ]
+    print(text_table(header, rows))

@@ -1,0 +1,102 @@
+"""The command line: what it prints, what it returns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cupysoft import cli, demo
+from cupysoft.ops.ladder import RUNGS
+from cupysoft.simulator import Device
+
+
+def test_info_names_versions_devices_compiler_and_cache(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info"]) == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("versions", "numpy", "devices", "nvrtc", "cache", "folder", "bytes"))
+    assert np.__version__ in text
+
+
+def test_info_is_json_on_request(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["info", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["versions"]["numpy"] == np.__version__
+    assert 90 in found["nvrtc"]["architectures"]
+    assert found["cache"]["bytes"] >= 0
+
+
+@pytest.mark.parametrize("rung", RUNGS, ids=lambda rung: rung.kernel)
+def test_walks_over_the_row_are_as_the_lesson_says(rung: demo.Rung) -> None:
+    expected = {"ladder_naive": (1, 2), "ladder_three": (3, 0), "ladder_two": (2, 0)}
+    x = np.random.default_rng(0).normal(size=(5, 37)).astype(np.float32)
+    with Device(check=True) as device:
+        demo.ladder_softmax(rung, x, device)
+    counted = device.report.kernels[rung.kernel].arguments
+    scratch = counted["scratch"].walks_read if "scratch" in counted else 0
+    assert (counted["x"].walks_read, scratch) == expected.get(rung.kernel, (1, 0))
+    tail = device.report.kernels.get("ladder_tail")
+    assert (tail is not None) == rung.needs_tail
+    if tail is not None:
+        assert (tail.arguments["x"].walks_read, tail.arguments["y"].walks_written) == (1, 1)
+
+
+def test_the_ladder_teaches_its_lesson() -> None:
+    right = {measured.kernel: measured.right for measured in demo.ladder()}
+    assert right["ladder_naive"] == (True, True, False)  # 90 and 1000 overflow
+    assert right["ladder_misprint"][1] is False  # [1, 3, 2]
+    assert all(all(right[kernel]) for kernel in ("ladder_three", "ladder_two", "ladder_online"))
+
+
+def test_the_misprint_shows_only_where_the_maximum_moves() -> None:
+    rung = next(rung for rung in RUNGS if rung.kernel == "ladder_misprint")
+    with Device(check=True) as device:
+        falling = demo.ladder_softmax(rung, np.array([[3.0, 2.0, 1.0]], np.float32), device)
+    np.testing.assert_allclose(falling, [[0.66524096, 0.24472847, 0.09003057]], rtol=1e-6)
+
+
+def test_demo_compares_every_backend(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [rung["kernel"] for rung in found["ladder"]] == [rung.kernel for rung in RUNGS]
+    seen = {(each["backend"].split()[0], each["operation"]) for each in found["comparisons"]}
+    operations = ("softmax", "log_softmax", "logsumexp")
+    assert seen >= {(backend, operation) for backend in ("host", "simulated") for operation in operations}
+    assert all(each["differ_scipy"] == each["differ_reference"] == 0 for each in found["comparisons"])
+
+
+def test_demo_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["demo"]) == 0
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("naive", "misprinted", "WRONG", "[1, 3, 2]", "bytes/element", "simulated"))
+
+
+def test_compile_fills_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUPYSOFT_CACHE_DIR", str(tmp_path / "cache"))
+    words = ["compile", "--arch", "sm_80", "--dtype", "float32", "--operation", "softmax", "--columns", "100"]
+    assert cli.main(words) == 0
+    assert str(tmp_path / "cache") in capsys.readouterr().out
+    assert list((tmp_path / "cache").iterdir())
+
+
+def test_a_mistake_is_one_line_and_a_status(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compile", "--arch", "sm_90", "--operation", "softmix"]) == 1
+    text = capsys.readouterr().err
+    assert "softmix" in text
+    assert "Traceback" not in text
+
+
+def test_the_module_runs_as_a_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "cupysoft", "info"], capture_output=True, text=True, check=True)
+    assert "nvrtc" in done.stdout
+
+
+def test_columns_of_a_table_are_aligned() -> None:
+    text = cli.text_table(["name", "n"], [["a", 1], ["bcd", 100]])
+    assert text.splitlines() == ["name    n", "----  ---", "a       1", "bcd   100"]
