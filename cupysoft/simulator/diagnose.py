@@ -134,8 +134,7 @@ def _on_chip(address: int, names: dict[str, tuple[int, int]], static: int, total
             return f"byte {address - offset} of {_plain(name)!r} ({size} bytes, {noun})"
     if static <= address < total:
         return f"byte {address - static} of dynamic {noun} ({total - static} bytes)"
-    signed = address - (1 << 64) if address >> 63 else address
-    return f"byte {signed} of {noun} ({total} bytes)"
+    return f"byte {address} of {noun} ({total} bytes)"
 
 
 def _in_array(region: Region, byte: int) -> str:

@@ -135,6 +135,8 @@ class LoadedKernel:
         return Outcome(binding, memory, used)
 
     def _error(self, used: list[Workspace], site: Site) -> SimulatorError | None:
+        for space in used:
+            space.settle()
         failed = [space for space in used if space[Slot.ERROR_KIND]]
         if not failed:
             return None

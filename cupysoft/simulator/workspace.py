@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .checks.layout import CELLS_OFFSET, COUNTERS, LOCAL_WINDOW, SHARED_WINDOW, ShadowField
+from .checks.layout import CELLS_OFFSET, COUNTERS, IN_SHARED, LOCAL_WINDOW, SHARED_WINDOW, ShadowField
+from .checks.shadow import PENDING
 from .compiled import CompiledKernel, Where
-from .context import SLOTS, Slot
+from .context import SLOTS, ErrorKind, Slot
 from .ptx import SIZES
 
 __all__ = ["BLOCK_COUNTERS", "Workspace", "cell_shift"]
@@ -112,11 +113,24 @@ class Workspace:
             self.counters.fill(0)
             # No epoch and no block has this number: the first access notices that a block has begun.
             self._slots[Slot.CHECK_0] = self._slots[Slot.CHECK_1] = -1
+            self._slots[Slot.CHECK_2] = 0
             if len(self.walks) != allocations:
                 self.walks = np.zeros((allocations, 2), np.int64)
                 self._slots[Slot.WALKS] = self.walks.__array_interface__["data"][0]
             else:
                 self.walks.fill(0)
+
+    def settle(self) -> None:
+        """Make a read of unwritten shared memory the error, if it is still pending and nothing tells more about it."""
+        if self._shadow is None or not self[Slot.CHECK_2]:
+            return
+        races = (ErrorKind.WRITE_AFTER_READ, ErrorKind.READ_AFTER_WRITE, ErrorKind.WRITE_AFTER_WRITE)
+        earlier = self[Slot.CHECK_6] < self[Slot.ERROR_BLOCK]
+        if self[Slot.ERROR_KIND] and not earlier and self[Slot.ERROR_KIND] in races:
+            return
+        for source, target in PENDING.items():
+            self[target] = self[source]
+        self[Slot.ERROR_DETAIL] = IN_SHARED
 
     def printed(self) -> bytes:
         """The records of printf."""

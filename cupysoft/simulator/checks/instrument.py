@@ -106,7 +106,7 @@ class Checked:
             f" i32 {e.index}, i1 {lenient})"
         )
         e.fail_if(wrong)
-        e.code.effect("call void @check_warp_sync(ptr %ctx, i32 %warp)")
+        e.fail_if(e.code.line("call i1 @check_warp_sync(ptr %ctx, i32 %warp)"))
 
     def barrier(self, e: Emitter) -> None:
         """The driver counts the barriers that are passed; the next access of shared memory looks there."""

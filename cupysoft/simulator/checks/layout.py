@@ -27,8 +27,6 @@ __all__ = [
 
 #: An address of the checked build holds the number of its window above these bits.
 WINDOW_SHIFT = 40
-SHARED_WINDOW = 1 << WINDOW_SHIFT
-LOCAL_WINDOW = 2 << WINDOW_SHIFT
 #: Windows 0 to 2 are null, shared and local memory; arrays and variables come after.
 FIRST_ALLOCATION = 3
 #: An array begins in the middle of its window, so that an index below zero is still known to be meant for it.
@@ -38,6 +36,10 @@ _MIDDLE = 1 << (WINDOW_SHIFT - 1)
 def window(number: int, host: int) -> int:
     """Virtual address of an allocation: its low bits are the host's, so that alignment is what it really is."""
     return (number << WINDOW_SHIFT) + _MIDDLE + (host & 255)
+
+
+SHARED_WINDOW = window(1, 0)
+LOCAL_WINDOW = window(2, 0)
 
 
 #: ``Slot.ERROR_DETAIL`` for an address that is an offset into on-chip memory; else it is a number of the table.

@@ -60,7 +60,9 @@ entry:
 none:
   ret i32 0
 some:
-  call void @check_refresh(ptr %ctx)
+  %stop = call i1 @check_refresh(ptr %ctx)
+  br i1 %stop, label %none, label %go
+go:
 {load_slot("stride", Slot.LOCAL_STRIDE)}
 {load_slot("host", Slot.LOCAL_HOST)}
 {load_slot("flagbase", Slot.SHADOW_LOCAL, "ptr")}

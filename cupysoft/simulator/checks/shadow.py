@@ -13,10 +13,10 @@ A cell covers as many bytes as the narrowest access that the kernel makes to mem
 from __future__ import annotations
 
 from ..context import ErrorKind, Slot
-from .layout import CELLS_OFFSET, SEVERAL_LANES, SEVERAL_WARPS, TIME_LIMIT, Access, ShadowField
+from .layout import CELLS_OFFSET, IN_SHARED, SEVERAL_LANES, SEVERAL_WARPS, TIME_LIMIT, Access, ShadowField
 from .text import Routine, intrinsic, load_slot
 
-__all__ = ["REFRESH", "WARP_SYNC", "cell_check"]
+__all__ = ["PEND", "PENDING", "REFRESH", "WARP_SYNC", "cell_check"]
 
 _MEMSET = intrinsic("llvm.memset.p0.i64", "void", "ptr", "i8", "i64", "i1")
 
@@ -118,10 +118,62 @@ done:
     (_MEMSET,),
 )
 
-#: ``void (ctx)``: notice a new block and the block barriers that were passed since the last look.
+#: Where a read of unwritten shared memory waits for its verdict, and the fields of the error record that it becomes.
+PENDING = {
+    Slot.CHECK_2: Slot.ERROR_KIND,
+    Slot.CHECK_3: Slot.ERROR_INSTRUCTION,
+    Slot.CHECK_4: Slot.ERROR_THREAD,
+    Slot.CHECK_5: Slot.ERROR_ADDRESS,
+    Slot.CHECK_6: Slot.ERROR_BLOCK,
+    Slot.CHECK_7: Slot.ERROR_SIZE,
+}
+
+#: ``void (ctx, where, thread, address, size)``: note a read of shared memory that nobody wrote in this block.
+#: It is an error only when the next barrier comes: a write before that makes it a race, which says more.
+PEND = Routine(
+    "check_pend",
+    f"""define internal void @check_pend(ptr %ctx, i32 %where, i64 %thread, i64 %address, i64 %size) noinline cold {{
+{load_slot("kind", Slot.CHECK_2)}{load_slot("block", Slot.BLOCK)}
+  %free = icmp eq i64 %kind, 0
+  br i1 %free, label %write, label %done
+write:
+  %where64 = zext i32 %where to i64
+  store i64 {ErrorKind.UNINITIALISED.value}, ptr %kind.at
+  %at3 = getelementptr i64, ptr %ctx, i64 {Slot.CHECK_3.value}
+  store i64 %where64, ptr %at3
+  %at4 = getelementptr i64, ptr %ctx, i64 {Slot.CHECK_4.value}
+  store i64 %thread, ptr %at4
+  %at5 = getelementptr i64, ptr %ctx, i64 {Slot.CHECK_5.value}
+  store i64 %address, ptr %at5
+  %at6 = getelementptr i64, ptr %ctx, i64 {Slot.CHECK_6.value}
+  store i64 %block, ptr %at6
+  %at7 = getelementptr i64, ptr %ctx, i64 {Slot.CHECK_7.value}
+  store i64 %size, ptr %at7
+  br label %done
+done:
+  ret void
+}}
+""",
+)
+
+
+def _expire() -> str:
+    """Lines that make the pending read the error."""
+    lines = []
+    for source, target in PENDING.items():
+        lines.append(load_slot(source.name.lower(), source))
+        lines.append(f"  %to{target.value} = getelementptr i64, ptr %ctx, i64 {target.value}\n")
+        lines.append(f"  store i64 %{source.name.lower()}, ptr %to{target.value}\n")
+    lines.append(f"  %detail = getelementptr i64, ptr %ctx, i64 {Slot.ERROR_DETAIL.value}\n")
+    lines.append(f"  store i64 {IN_SHARED}, ptr %detail\n")
+    return "".join(lines)
+
+
+#: ``i1 (ctx)``: notice a new block and the block barriers that were passed since the last look. True after filling the
+#: error record, when a read of unwritten memory was pending.
 REFRESH = Routine(
     "check_refresh",
-    f"""define internal void @check_refresh(ptr %ctx) noinline {{
+    f"""define internal i1 @check_refresh(ptr %ctx) noinline {{
 entry:
 {load_slot("epoch", Slot.EPOCH)}
 {load_slot("block", Slot.BLOCK)}
@@ -130,7 +182,13 @@ entry:
   %old = icmp eq i64 %seen, %epoch
   %here = icmp eq i64 %shown, %block
   %nothing = and i1 %old, %here
-  br i1 %nothing, label %done, label %move
+  br i1 %nothing, label %done, label %look
+look:
+{load_slot("pending", Slot.CHECK_2)}
+  %settled = icmp eq i64 %pending, 0
+  br i1 %settled, label %move, label %expire
+expire:
+{_expire()}  ret i1 true
 move:
 {load_slot("shadow", Slot.SHADOW_SHARED, "ptr")}  store i64 %epoch, ptr %seen.at
   store i64 %block, ptr %shown.at
@@ -148,23 +206,23 @@ begin:
   call void @llvm.memset.p0.i64(ptr %local, i8 0, i64 %bytes, i1 false)
   br label %done
 done:
-  ret void
+  ret i1 false
 }}
 """,
     (_TICK, _MEMSET),
 )
 
-#: ``void (ctx, warp)``: the lanes of a warp were ordered.
+#: ``i1 (ctx, warp)``: the lanes of a warp were ordered. True as `REFRESH`.
 WARP_SYNC = Routine(
     "check_warp_sync",
-    f"""define internal void @check_warp_sync(ptr %ctx, i32 %warp) noinline {{
-  call void @check_refresh(ptr %ctx)
+    f"""define internal i1 @check_warp_sync(ptr %ctx, i32 %warp) noinline {{
+  %stop = call i1 @check_refresh(ptr %ctx)
 {load_slot("shadow", Slot.SHADOW_SHARED, "ptr")}  call void @check_tick(ptr %shadow)
   %now = load i64, ptr %shadow
   %field = add i32 %warp, {ShadowField.WARPS.value}
   %at = getelementptr i64, ptr %shadow, i32 %field
   store i64 %now, ptr %at
-  ret void
+  ret i1 %stop
 }}
 """,
     (REFRESH, _TICK),
@@ -179,6 +237,20 @@ def _returns(label: str, kind: ErrorKind, stamp: str) -> str:
   %{label}.both = or i64 %{label}.low, {kind.value << 32}
   ret i64 %{label}.both
 """
+
+
+def _fresh(access: Access) -> str:
+    """The block for a cell that nobody wrote: the access is kept, for whoever writes later races with it."""
+    place, flag = ("%read.at", 0) if access is Access.READ else ("%cell", 2048)
+    keep = ""
+    if access in (Access.READ, Access.ATOMIC):
+        old = "%r" if access is Access.READ else "%w"
+        keep = f"""  %f.code = call i32 @check_merge(i32 {old}, i32 %code, i32 %warp, i32 %start, i32 %synced)
+  %f.stamp = or i32 %now12, %f.code
+  %f.flagged = or i32 %f.stamp, {flag}
+  store i32 %f.flagged, ptr {place}
+"""
+    return f"fresh:\n{keep}  ret i64 {ErrorKind.UNINITIALISED.value << 32}\n"
 
 
 def _reads(access: Access) -> str:
@@ -236,7 +308,7 @@ entry:
   %w.atomic = icmp ne i32 %w.flag, 0
   %unwritten = icmp ult i32 %time, %first
   br i1 {"%unwritten" if access.reads else "false"}, label %fresh, label %written
-{_returns("fresh", ErrorKind.UNINITIALISED, "%w")}written:
+{_fresh(access)}written:
   %w.open = call i1 @check_unordered(i32 %w, i32 %code, i32 %warp, i32 %start, i32 %synced)
   %w.plain = xor i1 %w.atomic, true
   %w.race = and i1 %w.open, {"%w.plain" if atomic else "true"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..context import ErrorKind, Slot
 from .layout import CELLS_OFFSET, IN_SHARED, SEVERAL_LANES, Access, ShadowField
-from .shadow import REFRESH, cell_check
+from .shadow import PEND, REFRESH, cell_check
 from .text import FAIL, Routine, intrinsic, load_slot
 from .traffic import CTPOP, CTTZ, lanes, shared_traffic
 
@@ -133,11 +133,19 @@ advance:
   br i1 %over, label %exit, label %next
 race:
   %outcome.kind = lshr i64 %outcome, 32
+  %unwritten = icmp eq i64 %outcome.kind, {ErrorKind.UNINITIALISED.value}
+  %waits = and i1 %unwritten, {"false" if access is Access.SYNC_READ else "true"}
+  br i1 %waits, label %pend, label %certain
+pend:
+  %pend.thread = zext i32 %thread to i64
+  call void @check_pend(ptr %ctx, i32 %where, i64 %pend.thread, i64 %one, i64 {size})
+  br label %more
+certain:
   %outcome.other = and i64 %outcome, 4294967295
   br label %fail
 fail:
-  %kind = phi i64 [{ErrorKind.WRITE_AFTER_WRITE.value}, %clash], [%outcome.kind, %race]
-  %other = phi i64 [%second.thread, %clash], [%outcome.other, %race]
+  %kind = phi i64 [{ErrorKind.WRITE_AFTER_WRITE.value}, %clash], [%outcome.kind, %certain]
+  %other = phi i64 [%second.thread, %clash], [%outcome.other, %certain]
   %thread64 = zext i32 %thread to i64
   call void @check_fail(ptr %ctx, i64 %kind, i32 %where, i64 %thread64, i64 %one, i64 {size}, i64 %other,
     i64 {IN_SHARED})
@@ -147,7 +155,7 @@ exit:
   ret i32 %mask
 }}
 """
-    return Routine(name, text, (CTTZ, FAIL, cell, _SAME_VALUES))
+    return Routine(name, text, (CTTZ, FAIL, PEND, cell, _SAME_VALUES))
 
 
 def _quick(access: Access) -> str:
@@ -184,7 +192,9 @@ entry:
 none:
   ret i32 0
 some:
-  call void @check_refresh(ptr %ctx)
+  %stop = call i1 @check_refresh(ptr %ctx)
+  br i1 %stop, label %none, label %go
+go:
 {load_slot("limit", Slot.SHARED_BYTES)}
 {load_slot("host", Slot.SHARED_HOST)}
 {load_slot("shadow", Slot.SHADOW_SHARED, "ptr")}
