@@ -81,19 +81,24 @@ struct LogSumExp {
     T* out;
     double* anchors;  // (rows,) the maximum of a row that wants the second tier, else NaN
 
+    struct Result {
+        T value;
+        bool cancelled;
+    };
+
+    __device__ static __forceinline__ Result of_state(State<ARITHMETIC> state) {
+        if (no_anchor(state.m) || state.m == negative_infinity()) return {Element<T>::round(state.m), false};
+        const Two log_sum = ARITHMETIC::log(state.l);
+        const Two sum = two_sum(state.m, log_sum.hi);
+        const T value = round_once<T>(sum.hi, __dadd_rn(sum.lo, log_sum.lo));
+        return {value, fabs(sum.hi) < log_sum.hi * CANCELLED};
+    }
+
     template <typename VIEW>
     __device__ __forceinline__ void write(const VIEW& view, long long row, State<ARITHMETIC> state) const {
-        T* const result = out + view.template row<1>(row);
-        double anchor = not_a_number();
-        if (no_anchor(state.m) || state.m == negative_infinity()) {
-            *result = Element<T>::round(state.m);
-        } else {
-            const Two log_sum = ARITHMETIC::log(state.l);
-            const Two sum = two_sum(state.m, log_sum.hi);
-            *result = round_once<T>(sum.hi, __dadd_rn(sum.lo, log_sum.lo));
-            if (fabs(sum.hi) < log_sum.hi * CANCELLED) anchor = state.m;
-        }
-        anchors[row] = anchor;
+        const Result result = of_state(state);
+        out[view.template row<1>(row)] = result.value;
+        anchors[row] = result.cancelled ? state.m : not_a_number();
     }
 };
 
