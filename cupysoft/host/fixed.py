@@ -12,7 +12,19 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["arctan2", "cos_sin", "exp", "exp_table", "log", "log2", "log2_words", "log_table", "pi", "sin_table", "to_words"]
+__all__ = [
+    "arctan2",
+    "cos_sin",
+    "exp",
+    "exp_table",
+    "log",
+    "log2",
+    "log2_words",
+    "log_table",
+    "pi",
+    "sin_table",
+    "to_words",
+]
 
 _GUARD = 32
 Words = tuple[npt.NDArray[np.float64], ...]

@@ -70,13 +70,12 @@ def _walk(
     """Apply `whole` to blocks of whole rows or, where rows are too long, `part` to pieces with the row's state."""
     grid = Grid(x, axes, plain=plain)
     source, target = grid.ordered(x), grid.ordered(out)
-    pieces = grid.pieces()
 
     def one_block(batch: Box) -> None:
         values = grid.load(source[batch])
         grid.save(whole(values), target[batch])
 
-    if len(pieces) == 1:
+    if len(grid.pieces()) == 1:
         for_each(one_block, grid.batches(), parallel=grid.parallel)
         return
 
@@ -87,11 +86,6 @@ def _walk(
         grid.save(part(grid.load(source[box]), state), target[box])
 
     for batch in grid.batches():
-        boxes = [(*batch, *_filled(piece, batch, x.ndim)) for piece in pieces]
+        boxes = grid.boxes(batch)
         state = functools.reduce(merge, for_each(state_of, boxes, parallel=True))
         for_each(functools.partial(finish, state=state), boxes, parallel=True)
-
-
-def _filled(piece: Box, batch: Box, ndim: int) -> Box:
-    """Put what a box of the batch leaves open before a box of the reduced axes."""
-    return (slice(None),) * (ndim - len(batch) - len(piece)) + piece

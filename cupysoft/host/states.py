@@ -6,10 +6,9 @@ pieces of a row, streams and threads. m = inf goes with l = inf, and a NaN eleme
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from cupysoft.host.exponential import LOWEST, exp_parts, exp_words, log_words, scale_by_power
 from cupysoft.host.words import FloatArray, add_words, fast_two_sum, sum_words, two_product, two_sum
@@ -48,7 +47,8 @@ def _rescaled(state: State, m: FloatArray) -> tuple[FloatArray, FloatArray]:
     # Equal anchors keep the sum as it is, infinite and NaN ones too; an empty part adds nothing.
     same, empty = state.m == m, state.l_hi == 0
     hi = np.where(same | empty, state.l_hi, hi)
-    return np.where(np.isneginf(d) & ~same, 0.0, hi), np.where(same | empty, state.l_lo, np.where(np.isfinite(lo), lo, 0.0))
+    hi = np.where(np.isneginf(d) & ~same, 0.0, hi)
+    return hi, np.where(same | empty, state.l_lo, np.where(np.isfinite(lo), lo, 0.0))
 
 
 def anchored(m: FloatArray) -> FloatArray:
@@ -86,7 +86,8 @@ def row_state(values: FloatArray, *, plain: bool) -> State:
 def log_total(state: State, *, plain: bool) -> tuple[FloatArray, FloatArray | float]:
     """Give log(l) as two words (the second is 0 if `plain`), accurate in itself even where l is nearly 1."""
     if plain:
-        return np.log1p((state.l_hi - 1.0) + state.l_lo), 0.0
+        above = (state.l_hi - 1.0) + state.l_lo
+        return np.where(above > -0.5, np.log1p(above), np.log(state.l_hi)), 0.0
     return log_words(state.l_hi, state.l_lo)
 
 
@@ -123,5 +124,3 @@ def log_probabilities(values: FloatArray, state: State, *, plain: bool) -> Float
     error[~np.isfinite(result)] = 0.0
     result += error
     return result
-
-

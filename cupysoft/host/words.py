@@ -7,7 +7,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FloatArray", "add_words", "compress", "exponent_above", "fast_two_sum", "sum_words", "two_product", "two_sum"]
+__all__ = [
+    "FloatArray",
+    "add_words",
+    "compress",
+    "exponent_above",
+    "fast_two_sum",
+    "sum_words",
+    "two_product",
+    "two_sum",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -90,16 +99,12 @@ def sum_words(
     """
     on_grid, below = _cut(values, BIN_ANCHOR if scale is None else BIN_ANCHOR * scale)
     top = np.add.reduce(on_grid, axis=1)
-    if low is None and not relative:
-        return two_sum(top, np.add.reduce(below, axis=1))
+    lowest = 0.0 if low is None else np.add.reduce(low, axis=1)
     if not relative:
-        return two_sum(top, np.add.reduce(below, axis=1) + np.add.reduce(low, axis=1))
+        return two_sum(top, np.add.reduce(below, axis=1) + lowest)
     finer = exponent_above(np.maximum.reduce(np.abs(below), axis=1, keepdims=True))
     middle, bottom = _cut(below, BIN_ANCHOR * finer)
-    rest = np.add.reduce(bottom, axis=1)
-    if low is not None:
-        rest += np.add.reduce(low, axis=1)
-    s, e = two_sum(np.add.reduce(middle, axis=1), rest)
+    s, e = two_sum(np.add.reduce(middle, axis=1), np.add.reduce(bottom, axis=1) + lowest)
     return add_words(top, 0.0, s, e)
 
 

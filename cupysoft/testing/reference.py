@@ -227,11 +227,11 @@ def _complex_row(
     row, weights = row.astype(np.complex128), weights.astype(np.complex128)
     kept = (weights != 0) & (row.real != -math.inf)
     row, weights = row[kept], weights[kept]
+    if not (np.isfinite(row).all() and np.isfinite(weights).all()):
+        raise ValueError("reference.logsumexp: complex rows with NaN or infinities have no rigorous reference")
     if not (row.imag.any() or weights.imag.any()):
         size, sign = _real_row(row.real, weights.real, np.dtype(np.float64), True)
         return (size if return_sign else complex(size, math.pi if sign < 0 else 0)), sign
-    if not (np.isfinite(row).all() and np.isfinite(weights).all()):
-        return complex(math.nan, math.nan), complex(math.nan, math.nan)
     terms = list(zip(row.tolist(), weights.tolist(), strict=True))
 
     def total() -> Any:

@@ -1,0 +1,107 @@
+"""logsumexp of single rows to the last bit, however much cancels: Ziv's loop over integers of rising size.
+
+The loop ends: sums of exponentials of distinct numbers are never 0, and their logarithms never lie on a tie, unless a
+term stands alone (Lindemann and Weierstrass). What can be exact is found before the loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from fractions import Fraction
+
+from cupysoft.host import fixed
+
+__all__ = ["complex_logsumexp", "real_logsumexp"]
+
+FIRST_BITS = 256
+LAST_BITS = 1 << 16
+COMPLEX_BITS = 80  # a complex result is done when its error is below 2^-80 of its modulus
+
+_Term = tuple[tuple[float, float], tuple[Fraction, Fraction]]  # exponent and weight, each (real, imaginary)
+
+
+def real_logsumexp(a: Iterable[float], b: Iterable[float]) -> tuple[float, float]:
+    """Give log(abs(sum(b exp(a)))) rounded to the nearest float64, and the sum's sign; all finite, or a = -inf."""
+    terms = _grouped(zip(a, b, strict=True))
+    if not terms:
+        return -math.inf, 0.0
+    (value, _), (weight, _) = terms[0]
+    if len(terms) == 1 and abs(weight) == 1:
+        return value, float(weight)
+    bits = FIRST_BITS
+    while True:
+        total, _, scale, error = _sum(terms, bits)
+        size = abs(total)
+        if size > error << 8:
+            log = fixed.log(size, bits) + scale * fixed.log2(bits)
+            margin = (error << bits) // size + abs(scale) + 16
+            low, high = (end / (1 << bits) for end in (log - margin, log + margin))
+            if low == high or bits >= LAST_BITS:
+                return high, math.copysign(1.0, total)
+        bits *= 2
+
+
+def complex_logsumexp(a: Iterable[complex], b: Iterable[complex]) -> tuple[complex, complex]:
+    """Give log(sum(b exp(a))) to 2^-52 of its modulus, and sum / abs(sum); all finite, or a.real = -inf."""
+    terms = _grouped(zip(a, b, strict=True))
+    if not terms:
+        return complex(-math.inf, 0.0), 0j
+    if terms == [((0.0, 0.0), (Fraction(1), Fraction(0)))]:
+        return 0j, 1 + 0j
+    bits = FIRST_BITS
+    while True:
+        re, im, scale, error = _sum(terms, bits)
+        size = math.isqrt((re * re + im * im) << (2 * bits))  # with `bits` more places
+        if size >> bits > error << 8:
+            log = fixed.log(size, 2 * bits) + scale * fixed.log2(2 * bits) >> bits
+            angle = fixed.arctan2(im, re, bits)
+            margin = (error << (2 * bits)) // size + abs(scale) + 16
+            if margin << COMPLEX_BITS < math.isqrt(log * log + angle * angle) or bits >= LAST_BITS:
+                one = 1 << bits
+                return complex(log / one, angle / one), complex((re << bits) / size, (im << bits) / size)
+        bits *= 2
+
+
+def _grouped(pairs: Iterable[tuple[complex, complex]]) -> list[_Term]:
+    """Add the weights of equal exponents exactly and drop what is zero."""
+    groups: dict[complex, tuple[Fraction, Fraction]] = {}
+    for value, weight in pairs:
+        if weight != 0 and value.real != -math.inf:
+            re, im = groups.get(value, (Fraction(0), Fraction(0)))
+            groups[value] = re + Fraction(weight.real), im + Fraction(weight.imag)
+    return [((v.real, v.imag), w) for v, w in groups.items() if w[0] or w[1]]
+
+
+def _sum(terms: list[_Term], bits: int) -> tuple[int, int, int, int]:
+    """Give (re, im, scale, error): the sum is 2^(scale - bits) (re + i im), each part off by at most `error`."""
+    factors = [fixed.exp(_fixed(value, bits), bits) for (value, _), _ in terms]
+    orders = [k + _order(weight) for (_, k), (_, weight) in zip(factors, terms, strict=True)]
+    scale = max(orders)
+    re = im = 0
+    for (f, k), ((_, angle), (b_re, b_im)) in zip(factors, terms, strict=True):
+        cosine, sine = fixed.cos_sin(_fixed(angle, bits), bits) if angle else (1 << bits, 0)
+        re += _scaled(f * (b_re * cosine - b_im * sine), k - scale - bits)
+        im += _scaled(f * (b_re * sine + b_im * cosine), k - scale - bits)
+    return re, im, scale, 64 * len(terms)
+
+
+def _fixed(x: float, bits: int) -> int:
+    numerator, denominator = x.as_integer_ratio()
+    return (numerator << bits) // denominator
+
+
+def _order(weight: tuple[Fraction, Fraction]) -> int:
+    """Give an exponent of 2 just above the weight's parts."""
+    return max(w.numerator.bit_length() - w.denominator.bit_length() + 1 for w in weight if w)
+
+
+def _scaled(value: Fraction | int, power: int) -> int:
+    """Give value 2^power as an integer, rounded down."""
+    value = Fraction(value)
+    numerator, denominator = value.numerator, value.denominator
+    if power >= 0:
+        return (numerator << power) // denominator
+    if numerator.bit_length() + power < -4:
+        return 0
+    return (numerator >> -power) // denominator if denominator == 1 else numerator // (denominator << -power)
