@@ -117,7 +117,10 @@ def _needs_branch(instruction: Instruction) -> bool:
 
 
 def _starts(code: list[Instruction], labels: dict[str, int]) -> list[int]:
-    """Return the numbers of the instructions that begin a block."""
+    """Return the numbers of the instructions that begin a block.
+
+    Meetings of the same lanes that follow each other need only one: who met stays together.
+    """
     starts = {0, *(index for index in labels.values() if index < len(code))}
     for index, instruction in enumerate(code[:-1]):
         if instruction.opcode in _ENDS or is_block_barrier(instruction):
@@ -126,9 +129,11 @@ def _starts(code: list[Instruction], labels: dict[str, int]) -> list[int]:
     for index, instruction in enumerate(code):
         if index in starts:
             mask = None
-        if is_meeting(instruction) and (mask is None or mask != instruction.operands[-1]):
+        barrier = instruction.opcode in ("bar", "barrier")
+        if is_meeting(instruction) and (barrier or mask != instruction.operands[-1]):
             starts.add(index)
-            mask = instruction.operands[-1]
+            # Lanes pass a warp barrier together but maybe in different places, which tells nothing of what follows.
+            mask = None if barrier else instruction.operands[-1]
         if mask in list(definitions(instruction)):
             mask = None
     return sorted(starts)

@@ -20,8 +20,9 @@ class StateOffset:
     FAVOURED = 132  # lanes that go first after a yield, i32
     LAST = 136  # block that was dispatched last, i32
     STATUS = 140  # what the last step returned, i32
-    FORCED = 144  # lanes let through a meeting without the missing ones, i32
+    FORCED = 144  # lanes let through a meeting though some that it names are elsewhere, i32
     SYNC_EPOCH = 148  # free for the checks, i32
+    TOGETHER = 152  # lanes that waited at warp barriers when these were let through, i32
 
 
 #: Bytes before the first register in a warp's state.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .control import first_lane
 from .literals import integer
-from .pcs import MEETING, load_counters
+from .pcs import AT_BARRIER, MEETING, load_counters
 from .ptx import Immediate
 
 if TYPE_CHECKING:
@@ -19,11 +19,13 @@ def meet(e: Emitter, number: int) -> None:
     """Begin block `number` only when every living lane of the member mask is there.
 
     Lanes that came before and waited join in. Those who are still missing are awaited,
-    unless nobody else of the warp can go on; then the checks hear of it.
+    unless nobody else of the warp can go on. A warp barrier is complete then if the missing
+    ones wait at another warp barrier; else the checks hear of it.
     """
     code = e.code
-    counters = load_counters(e)
-    waited = e.map("icmp eq <W x i32> {0}, {1}", counters, e.constant("i32", MEETING | number))
+    barrier = e.instruction.opcode in ("bar", "barrier")
+    waiting = MEETING | number | (AT_BARRIER if barrier else 0)
+    waited = e.map("icmp eq <W x i32> {0}, {1}", load_counters(e), e.constant("i32", waiting))
     arrived, name = e.active_name, f"%meeting.{number}"
     code.effect(f"{name} = or i32 {arrived}, {e.bits(waited)}")
     code.effect(f"store i32 {name}, ptr %active.slot")
@@ -41,10 +43,17 @@ def meet(e: Emitter, number: int) -> None:
     code.label(f"lack{number}")
     forced = code.line("load i32, ptr %forced.place")
     through = code.line(f"icmp ne i32 {code.line(f'and i32 {forced}, {name}')}, 0")
-    code.effect(f"store i32 {MEETING | number}, ptr %target.slot")
-    code.effect(f"br i1 {through}, label %miss{number}, label %park")
-    code.label(f"miss{number}")
-    code.effect("store i32 0, ptr %forced.place")
+    code.effect(f"store i32 {waiting}, ptr %target.slot")
+    code.effect(f"br i1 {through}, label %through{number}, label %park")
+    code.label(f"through{number}")
+    rest = code.line(f"and i32 {forced}, {code.line(f'xor i32 {name}, -1')}")
+    code.effect(f"store i32 {rest}, ptr %forced.place")
+    if barrier:
+        elsewhere = code.line("load i32, ptr %together.place")
+        absent = code.line(f"and i32 {absent}, {code.line(f'xor i32 {elsewhere}, -1')}")
+        nobody = code.line(f"icmp eq i32 {absent}, 0")
+        code.effect(f"br i1 {nobody}, label %met{number}, label %miss{number}")
+        code.label(f"miss{number}")
     e.checks.missing(e, absent)
     code.effect(f"br label %met{number}")
     code.label(f"met{number}")

@@ -43,6 +43,7 @@ class _Scope:
     first: int = 0  # instructions of the function before the brace
     names: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
+    tables: list[str] = field(default_factory=list)
 
 
 class _Parser:
@@ -141,8 +142,10 @@ class _Parser:
     def _close(self) -> None:
         scope = self.scopes.pop()
         if self.scopes and scope.labels and self.function is not None:
-            code = self.function.instructions
+            code, tables = self.function.instructions, self.function.branch_targets
             code[scope.first :] = [_aimed(each, scope.labels) for each in code[scope.first :]]
+            for name in scope.tables:
+                tables[name] = tuple(scope.labels.get(label, label) for label in tables[name])
         if not self.scopes and self.function is not None:
             self.module.functions[self.function.name] = self.function
             self.function = None
@@ -167,7 +170,10 @@ class _Parser:
             self._local_variable(text)
         elif targets := re.match(r"([\w$]+)\s*:\s*\.branchtargets\s+(.*)", text):
             names = tuple(each.strip() for each in targets[2].split(","))
-            self.function.branch_targets[targets[1]] = names
+            scope = self.scopes[-1]
+            scope.names[targets[1]] = targets[1] + scope.suffix
+            scope.tables.append(targets[1] + scope.suffix)
+            self.function.branch_targets[targets[1] + scope.suffix] = names
         elif not text.startswith((".pragma", ".alias")) and not re.match(r"[\w$]+\s*:\s*\.call", text):
             self._instruction(text)
 

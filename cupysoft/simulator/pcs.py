@@ -7,12 +7,27 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .emitter import Emitter, Value
 
-__all__ = ["EXITED", "ID_SHIFT", "MEETING", "PENALTY", "WAITING", "load_counters", "lowest_of", "store_counters"]
+__all__ = [
+    "AT_BARRIER",
+    "BLOCK_BITS",
+    "EXITED",
+    "ID_SHIFT",
+    "MEETING",
+    "PENALTY",
+    "WAITING",
+    "load_counters",
+    "lowest_of",
+    "store_counters",
+]
 
 #: Added to the counter of a lane that is not favoured, only to rank it.
 PENALTY = 1 << 28
 #: A lane that waits for others of its warp: this bit and the block.
 MEETING = 1 << 29
+#: Set beside it where the lane waits at a warp barrier, which lanes may reach from different places.
+AT_BARRIER = 1 << 27
+#: The bits that number a block.
+BLOCK_BITS = (1 << 20) - 1
 #: A lane that waits at a block barrier: this bit, the barrier's number and the next block.
 WAITING = 1 << 30
 #: Where the barrier's number stands.

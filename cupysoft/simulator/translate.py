@@ -20,7 +20,7 @@ from .layout import Layout, StateOffset, place
 from .meeting import meet
 from .module_text import ModuleText
 from .opcodes import lookup
-from .pcs import EXITED, MEETING, PENALTY, WAITING, load_counters, lowest_of, store_counters
+from .pcs import AT_BARRIER, BLOCK_BITS, EXITED, MEETING, PENALTY, WAITING, load_counters, lowest_of, store_counters
 from .ptx import Instruction, Module, Variable
 from .seam import Checks, Unchecked
 
@@ -114,6 +114,7 @@ _HEADER = (
     ("live", StateOffset.LIVE),
     ("favoured", StateOffset.FAVOURED),
     ("forced", StateOffset.FORCED),
+    ("together", StateOffset.TOGETHER),
 )
 
 
@@ -178,17 +179,27 @@ pick:
 
 
 def _idle(e: Emitter) -> None:
-    """Nobody can run: let a meeting go on without the missing lanes, or tell the driver."""
+    """Nobody can run: let those who wait for lanes of the warp go on, or tell the driver.
+
+    All the lanes that wait at warp barriers go on together, wherever these stand.
+    """
     code = e.code
     code.label("idle")
     code.effect(f"%at.meeting = icmp ult i32 %block, {WAITING}")
     code.effect("br i1 %at.meeting, label %force, label %quiet")
     code.label("force")
     counters = load_counters(e)
-    waiting = e.map("icmp eq <W x i32> {0}, {1}", counters, e.splat("i32", "%block"))
-    plain = e.splat("i32", code.line(f"and i32 %block, {MEETING - 1}"))
-    store_counters(e, e.select(waiting, plain, counters, "i32"))
-    code.effect(f"store i32 {e.bits(waiting)}, ptr %forced.place")
+    same = e.map("icmp eq <W x i32> {0}, {1}", counters, e.splat("i32", "%block"))
+    kind = e.map("lshr <W x i32> {0}, {1}", counters, e.constant("i32", AT_BARRIER.bit_length() - 1))
+    barrier = (MEETING | AT_BARRIER) >> (AT_BARRIER.bit_length() - 1)
+    barriers = e.bits(e.map("icmp eq <W x i32> {0}, {1}", kind, e.constant("i32", barrier)))
+    alike = e.bits(same)
+    code.effect(f"%at.barrier = icmp ne i32 {code.line(f'and i32 %block, {AT_BARRIER}')}, 0")
+    code.effect(f"%let.go = select i1 %at.barrier, i32 {barriers}, i32 {alike}")
+    plain = e.map("and <W x i32> {0}, {1}", counters, e.constant("i32", BLOCK_BITS))
+    store_counters(e, e.select(e.mask("%let.go"), plain, counters, "i32"))
+    code.effect("store i32 %let.go, ptr %forced.place")
+    code.effect(f"store i32 {barriers}, ptr %together.place")
     code.effect("br label %dispatch")
     code.label("quiet")
     code.effect("%some.wait = icmp ult i32 %block, " + str(EXITED & ~PENALTY))
