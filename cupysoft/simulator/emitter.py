@@ -47,7 +47,7 @@ class Emitter:
     W : int
         Lanes of a strip.
     carry : Value or None
-        The carry or borrow (``i1``) that the last ``.cc`` instruction of the block left.
+        The carry (``i1``; of a difference: nothing borrowed) that the last ``.cc`` instruction of the block left.
     """
 
     def __init__(self, module: ModuleText, layout: Layout, checks: Checks) -> None:

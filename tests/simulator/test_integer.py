@@ -93,6 +93,8 @@ def test_carry() -> None:
         y = (a * b >> 32) + d + (x >> 32)
         return x ^ (y + (y >> 32))
 
+    borrow = "{ .reg .b32 x; sub.cc.u32 x, %1, %2; addc.u32 %0, %3, 0; }"
+    forms["no borrow"], cases["no borrow"] = Form(borrow, "rrrr"), lambda a, b, c: c + (a >= b)
     forms["mad"], cases["mad"] = Form(asm, "rrrrr"), product
     check(cases, forms)
 

@@ -15,6 +15,7 @@ import pytest
 
 from cupysoft import simulator
 from tests.simulator.harness import Array
+from tests.simulator.python_integers import signed, truncated
 
 Function = Callable[..., Any]
 
@@ -144,3 +145,36 @@ def test_special_arguments_and_16_bit_operators() -> None:
     # 2.5 is a bfloat16, 7.5 too; the last subnormal number rounds to zero.
     np.testing.assert_array_equal(results[5], np.where(y == y[6], 0, y * 3))
     np.testing.assert_array_equal(results[6], (half * np.float16(3) + np.float16(1)).astype(np.float32))
+
+
+WIDE = """
+extern "C" __global__ void wide(const __int128* x, const __int128* y, __int128* out, double* real) {
+    int i = threadIdx.x;
+    out[i] = x[i] + y[i]; out[32 + i] = x[i] - y[i]; out[64 + i] = x[i] * y[i];
+    out[96 + i] = x[i] / y[i]; out[128 + i] = (unsigned __int128)x[i] % (unsigned __int128)y[i];
+    out[160 + i] = x[i] >> (i * 4); out[192 + i] = x[i] << (i * 4); real[i] = (double)x[i];
+}
+"""
+
+
+def test_integers_of_128_bits() -> None:
+    """The compiler's own sequences of carries, wide products and shifts."""
+    rng = np.random.default_rng(4)
+    sizes = rng.integers(1, 127, (2, 32)).tolist()
+    x, y = ([signed(int.from_bytes(rng.bytes(16)) >> size, 128 - size) or 1 for size in row] for row in sizes)
+    memory = [np.frombuffer(b"".join(v.to_bytes(16, "little", signed=True) for v in row), np.uint64) for row in (x, y)]
+    out, real = np.zeros(7 * 32 * 2, np.uint64), np.zeros(32)
+    simulator.RawKernel(WIDE, "wide", options=("--device-int128",))((1,), (32,), (*memory, out, real))
+    got = [int.from_bytes(out[k : k + 2].tobytes(), "little") for k in range(0, out.size, 2)]
+    top = 1 << 128
+    want = [
+        *(a + b for a, b in zip(x, y, strict=True)),
+        *(a - b for a, b in zip(x, y, strict=True)),
+        *(a * b for a, b in zip(x, y, strict=True)),
+        *(truncated(a, b) for a, b in zip(x, y, strict=True)),
+        *(a % top % (b % top) for a, b in zip(x, y, strict=True)),
+        *(a >> (4 * k) for k, a in enumerate(x)),
+        *(a << (4 * k) for k, a in enumerate(x)),
+    ]
+    assert got == [v % top for v in want]
+    np.testing.assert_array_equal(real, [float(a) for a in x])

@@ -33,15 +33,22 @@ def add_sub(e: Emitter, i: Instruction) -> None:
 
 
 def _with_carry(e: Emitter, a: Vector, b: Vector, subtract: bool, take: bool, leave: bool) -> Vector:
-    """Add or subtract with the carry (or borrow) of the block taken in, left behind, or both."""
-    result = a - b if subtract else a + b
-    carry = result.compare("ult", a) if not subtract else a.compare("ult", b)
-    if take and e.carry is not None:
-        step = Vector(e, "i1", e.carry)
-        first, add = result, step.to(result.type)
-        result = first - add if subtract else first + add
-        # The step can carry only where every bit is set (none, for a borrow).
-        carry = carry | (step & first.compare("eq", 0 if subtract else -1))
+    """Add or subtract with the block's carry taken in, left behind, or both.
+
+    As in the hardware a difference is ``a + ~b + carry``: the carry is set where nothing was
+    borrowed. The compiler's 128-bit division relies on that: it reads it with ``addc``.
+    """
+    if subtract and not take:
+        result, carry = a - b, a.compare("uge", b)
+    else:
+        b = ~b if subtract else b
+        result = a + b
+        carry = result.compare("ult", a)
+        if take and e.carry is not None:
+            step = Vector(e, "i1", e.carry)
+            # The step itself carries only where every bit is set.
+            carry = carry | (step & result.compare("eq", -1))
+            result = result + step.to(result.type)
     if leave:
         e.carry = carry.value
     return result

@@ -1,7 +1,9 @@
 """Operations in the rounding modes other than to nearest.
 
-LLVM's constrained intrinsics obey the machine's rounding mode, which a small function sets
-and puts back. That is exact for every operand, subnormal results and overflow included.
+Sums and products of float32 are computed exactly, as two float64 numbers, and then rounded.
+For all else LLVM's constrained intrinsics obey the machine's rounding mode, which a small
+function sets and puts back; that takes longer. Both are exact for every operand, subnormal
+results and overflow included.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..literals import mangled
-from .vector import Vector
+from .vector import Vector, select
 
 if TYPE_CHECKING:
     from ..ptx import Instruction
@@ -31,8 +33,36 @@ def arithmetic(name: str, mode: str, *operands: Vector) -> Vector:
     """Compute ``fadd``, ``fsub``, ``fmul``, ``fdiv``, ``fma`` or ``sqrt``, rounded once."""
     first, *others = operands
     if mode != "rn":
+        if first.type == "float" and name in ("fadd", "fsub", "fmul", "fma"):
+            return _through_double(name, mode, *operands)
         return directed(name, mode, first.type, *operands)
     return first.binary(name, *others) if name in _INSTRUCTIONS else first.call(name, *others)
+
+
+def _through_double(name: str, mode: str, a: Vector, b: Vector, *addend: Vector) -> Vector:
+    """Round an exact sum or product of float32 numbers."""
+    if name == "fsub":
+        b = -b
+    if mode == "rm":  # downwards is upwards of the negated number; the signs of zeros agree, too
+        a, b, addend = -a, b if name in ("fmul", "fma") else -b, tuple(-c for c in addend)
+        return -_through_double("fadd" if name == "fsub" else name, "rp", a, b, *addend)
+    wide = [operand.cast("fpext", "double") for operand in (a, b, *addend)]
+    if name == "fmul":
+        total, error = wide[0] * wide[1], None
+    else:
+        x, y = (wide[0] * wide[1], wide[2]) if name == "fma" else wide
+        total = x + y
+        back = total - x
+        error = (x - (total - back)) + (y - back)
+    nearest = total.cast("fptrunc", "float")
+    value = nearest.cast("fpext", "double")
+    rest = total - value
+    if error is not None:  # far below `rest`, unless that is zero: the sum has the right sign
+        rest = rest + error
+    bits = nearest.integer()
+    if mode == "rp":
+        return (bits + select(rest.compare("ogt", 0.0), bits.ashr(31) | 1, 0)).real()
+    return (bits - (rest * value).compare("olt", 0.0).to("i32")).real()
 
 
 def directed(name: str, mode: str, result: str, *operands: Vector) -> Vector:
