@@ -166,7 +166,11 @@ def _from_integer(a: Vector, signed: bool, target: str, mode: str) -> Vector:
     cast = "sitofp" if signed else "uitofp"
     if target in _FLOATS:
         type_ = _FLOATS[target]
-        return a.cast(cast, type_) if mode == "rn" else directed(cast, mode, type_, a)
+        if mode == "rn":
+            return a.cast(cast, type_)
+        result = directed(cast, mode, type_, a)
+        # Where the CPU has no such instruction, LLVM's replacement makes -0 of 0 downwards.
+        return result if signed else result.abs()
     if target == "f16" or a.bits <= 16:
         # float32 holds every integer that is finite in float16, and keeps the others too large.
         return narrow(a.cast(cast, "float"), target, mode)
