@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .checks.clock import PENDING
 from .checks.layout import CELLS_OFFSET, COUNTERS, IN_SHARED, LOCAL_WINDOW, SHARED_WINDOW, ShadowField
-from .checks.shadow import PENDING
 from .compiled import CompiledKernel, Where
 from .context import SLOTS, ErrorKind, Slot
 from .ptx import SIZES
@@ -89,7 +89,7 @@ class Workspace:
     def _prepare_checks(self, kernel: CompiledKernel, shared: int, warps: int) -> None:
         shift = cell_shift(kernel.instructions)
         cells = -(-shared // (1 << shift))
-        self._shadow = np.zeros(CELLS_OFFSET // 8 + cells, np.int64)
+        self._shadow = np.zeros(CELLS_OFFSET // 8 + cells + _LANES, np.int64)  # the check of a warp loads 32 cells
         self._shadow[ShadowField.CELLS] = cells
         self._shadow[ShadowField.SHIFT] = shift
         self[Slot.SHADOW_SHARED] = self._shadow.__array_interface__["data"][0]

@@ -269,7 +269,8 @@ def test_a_seed_finds_what_the_usual_order_hides() -> None:
 
 def test_many_warp_barriers_do_not_wear_the_race_check_out() -> None:
     # The clock of the race check is renumbered after a million ticks; what it knows must survive.
-    body = "__shared__ int s[64]; s[t] = 0; __syncthreads(); for (int i = 0; i < 600000; ++i) __syncwarp(); {0} x[t] = s[t ^ 32];"
+    spin = "for (int i = 0; i < 600000; ++i) __syncwarp();"
+    body = "__shared__ int s[64]; s[t] = 0; __syncthreads(); " + spin + " {0} x[t] = s[t ^ 32];"
     launch(body.format(""))
     with pytest.raises(RacecheckError):
         launch(body.format("s[t] = 1;"))

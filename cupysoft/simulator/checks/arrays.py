@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..context import ErrorKind, Slot
 from .layout import ALLOCATION_FIELDS, WINDOW_SHIFT, Access, AllocationField
-from .text import FAIL, Routine, load_slot
+from .text import FAIL, Routine, load_slot, splat
 from .traffic import CTPOP, CTTZ, global_traffic, walk
 
 __all__ = ["array_check"]
@@ -152,10 +152,8 @@ look:
   br i1 %go, label %test, label %slow
 test:
   %last = sub i64 %size, {size}
-  %last1 = insertelement <32 x i64> poison, i64 %last, i32 0
-  %lastv = shufflevector <32 x i64> %last1, <32 x i64> poison, <32 x i32> zeroinitializer
-  %base1 = insertelement <32 x i64> poison, i64 %virtual, i32 0
-  %basev = shufflevector <32 x i64> %base1, <32 x i64> poison, <32 x i32> zeroinitializer
+{splat("lastv", "%last")}
+{splat("basev", "%virtual")}
   %offset = sub <32 x i64> %v, %basev
   %within = icmp ule <32 x i64> %offset, %lastv
   %low = and <32 x i64> %v, splat (i64 {size - 1})
@@ -167,8 +165,7 @@ test:
   %fine = icmp eq i32 %missing, 0
   br i1 %fine, label %quick, label %slow
 quick:
-  %delta1 = insertelement <32 x i64> poison, i64 %delta, i32 0
-  %deltav = shufflevector <32 x i64> %delta1, <32 x i64> poison, <32 x i32> zeroinitializer
+{splat("deltav", "%delta")}
   %host = add <32 x i64> %v, %deltav
   %lanes = bitcast i32 %mask to <32 x i1>
   %kept = select <32 x i1> %lanes, <32 x i64> %host, <32 x i64> %v

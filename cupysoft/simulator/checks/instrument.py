@@ -9,10 +9,10 @@ from ..control import first_lane
 from ..literals import integer, llvm_type
 from ..ptx import Immediate, Vector, type_of
 from .arrays import array_check
+from .clock import WARP_SYNC
 from .generic import generic_check
 from .layout import COUNTERS, Access
 from .local import local_check
-from .shadow import WARP_SYNC
 from .shared import shared_check
 from .text import FAIL, Routine
 from .warps import MEMBERS

@@ -6,10 +6,10 @@ Beside each byte stands another one that says whether it was written in this blo
 from __future__ import annotations
 
 from ..context import ErrorKind, Slot
+from .clock import REFRESH
 from .layout import IN_LOCAL, Access, Space
-from .shadow import REFRESH
 from .shared import bounds_failure
-from .text import FAIL, Routine, intrinsic, load_slot
+from .text import FAIL, Routine, intrinsic, load_slot, splat
 from .traffic import CTPOP, CTTZ, lanes, plain_traffic
 
 __all__ = ["local_check"]
@@ -69,8 +69,7 @@ go:
 {plain_traffic(Space.LOCAL, access, size)}  %v = load <32 x i64>, ptr %addresses, align 8
   %last = sub i64 %stride, {size}
   %enough = icmp sge i64 %last, 0
-  %last1 = insertelement <32 x i64> poison, i64 %last, i32 0
-  %lastv = shufflevector <32 x i64> %last1, <32 x i64> poison, <32 x i32> zeroinitializer
+{splat("lastv", "%last")}
   %within = icmp ule <32 x i64> %v, %lastv
   %low = and <32 x i64> %v, splat (i64 {size - 1})
   %aligned = icmp eq <32 x i64> %low, zeroinitializer
@@ -86,15 +85,12 @@ outside:
   %active = bitcast i32 %mask to <32 x i1>
   %thread32 = shl i32 %warp, 5
   %thread0 = zext i32 %thread32 to i64
-  %thread1 = insertelement <32 x i64> poison, i64 %thread0, i32 0
-  %threadv = shufflevector <32 x i64> %thread1, <32 x i64> poison, <32 x i32> zeroinitializer
+{splat("threadv", "%thread0")}
   %self = or <32 x i64> %threadv, {lanes("i64")}
-  %stride1 = insertelement <32 x i64> poison, i64 %stride, i32 0
-  %stridev = shufflevector <32 x i64> %stride1, <32 x i64> poison, <32 x i32> zeroinitializer
+{splat("stridev", "%stride")}
   %begin = mul <32 x i64> %self, %stridev
   %inside = add <32 x i64> %begin, %v
-{flags}  %host1 = insertelement <32 x i64> poison, i64 %host, i32 0
-  %hostv = shufflevector <32 x i64> %host1, <32 x i64> poison, <32 x i32> zeroinitializer
+{flags}{splat("hostv", "%host")}
   %place = add <32 x i64> %inside, %hostv
   %final = select <32 x i1> %active, <32 x i64> %place, <32 x i64> %v
   %doubt = and i32 %unset, %mask

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..context import ErrorKind, Slot
 
-__all__ = ["FAIL", "Routine", "intrinsic", "load_slot"]
+__all__ = ["FAIL", "Routine", "intrinsic", "load_slot", "splat"]
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,14 @@ def intrinsic(name: str, result: str, *arguments: str) -> Routine:
 def load_slot(name: str, slot: Slot, kind: str = "i64") -> str:
     """Lines that load a slot of the context."""
     return f"  %{name}.at = getelementptr i64, ptr %ctx, i64 {slot.value}\n  %{name} = load {kind}, ptr %{name}.at\n"
+
+
+def splat(name: str, scalar: str, kind: str = "i64") -> str:
+    """Lines that put a scalar into all 32 lanes of ``%name``."""
+    return (
+        f"  %{name}.one = insertelement <32 x {kind}> poison, {kind} {scalar}, i32 0\n"
+        f"  %{name} = shufflevector <32 x {kind}> %{name}.one, <32 x {kind}> poison, <32 x i32> zeroinitializer\n"
+    )
 
 
 def _store_record() -> str:

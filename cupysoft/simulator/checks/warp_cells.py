@@ -1,0 +1,232 @@
+"""The race check of a whole warp at once, for accesses as wide as a cell: what `shadow` says, 32 cells side by side."""
+
+from __future__ import annotations
+
+from .layout import CELLS_OFFSET, SEVERAL_LANES, SEVERAL_WARPS, Access, ShadowField
+from .text import Routine, intrinsic, splat
+from .traffic import lanes
+
+__all__ = ["warp_check"]
+
+_GATHER = intrinsic("llvm.masked.gather.v32i64.v32p0", "<32 x i64>", "<32 x ptr>", "<32 x i1>", "<32 x i64>")
+_SCATTER = intrinsic("llvm.masked.scatter.v32i64.v32p0", "void", "<32 x i64>", "<32 x ptr>", "<32 x i1>")
+_LOWEST = intrinsic("llvm.vector.reduce.umin.v32i32", "i32", "<32 x i32>")
+_HIGHEST = intrinsic("llvm.vector.reduce.umax.v32i32", "i32", "<32 x i32>")
+_ROTATE = intrinsic("llvm.fshr.i32", "i32", "i32", "i32", "i32")
+
+
+def warp_check(access: Access, size: int) -> Routine:
+    """``i1 (shadow, offsets, mask, warp)``: true when all is well and noted; else nothing was changed.
+
+    It is for plain reads and writes of one cell a lane. A set of 32 bits tells which lanes meet in a cell, where
+    the cells lie within 32 of each other (then those 32 are looked at, in order) or all in different residues modulo 32
+    (then each lane looks at its own). Writes must not meet.
+    """
+    name = f"check_warp_{access.name.lower()}_{size}"
+    read = access is Access.READ
+    text = f"""define internal i1 @{name}(ptr %shadow, ptr %offsets, i32 %mask, i32 %warp) noinline {{
+entry:
+  %index = alloca [32 x i32], align 64
+  %lane.of = alloca [64 x i8], align 64
+  %shift.at = getelementptr i64, ptr %shadow, i64 {ShadowField.SHIFT.value}
+  %shift = load i32, ptr %shift.at
+  %bytes = shl i32 1, %shift
+  %one = icmp eq i32 %bytes, {size}
+  br i1 %one, label %place, label %no
+no:
+  ret i1 false
+place:
+  %active = bitcast i32 %mask to <32 x i1>
+  %v = load <32 x i64>, ptr %offsets, align 8
+  %v32 = trunc <32 x i64> %v to <32 x i32>
+  %cell = lshr <32 x i32> %v32, splat (i32 {size.bit_length() - 1})
+  %begin = getelementptr i8, ptr %shadow, i64 {CELLS_OFFSET}
+{_meetings()}  br i1 {"true" if read else "%alone"}, label %span, label %no
+span:
+  %lows = select <32 x i1> %active, <32 x i32> %cell, <32 x i32> splat (i32 -1)
+  %highs = select <32 x i1> %active, <32 x i32> %cell, <32 x i32> zeroinitializer
+  %lowest = call i32 @{_LOWEST.name}(<32 x i32> %lows)
+  %highest = call i32 @{_HIGHEST.name}(<32 x i32> %highs)
+  %distance = sub i32 %highest, %lowest
+  %close = icmp ult i32 %distance, 32
+  br i1 %close, label %window, label %far
+{_window()}far:
+  br i1 %alone, label %apart, label %no
+apart:
+  %places = getelementptr i64, ptr %begin, <32 x i32> %cell
+  %gathered = call <32 x i64> @{_GATHER.name}(<32 x ptr> align 8 %places, <32 x i1> %active,
+    <32 x i64> zeroinitializer)
+  br label %time
+time:
+  %cells = phi <32 x i64> [%inrow, %row], [%inrow, %mixed], [%gathered, %apart]
+  %lanes = phi <32 x i32> [{lanes("i32")}, %row], [%sorted, %mixed], [{lanes("i32")}, %apart]
+  %wanted = phi i32 [%wanted.row, %row], [%wanted.row, %mixed], [%mask, %apart]
+  %met = phi i32 [%met.row, %row], [%met.row, %mixed], [0, %apart]
+{_stamps(read)}{_unordered("w")}{_verdict(read)}
+  %okbits = bitcast <32 x i1> %ok to i32
+  %doubt0 = xor i32 %okbits, -1
+  %doubt = and i32 %doubt0, %wanted
+  %clear = icmp eq i32 %doubt, 0
+  br i1 %clear, label %commit, label %no
+commit:
+{_new_cells(read)}  br i1 %close, label %store, label %scatter
+store:
+  %chosen = bitcast i32 %wanted to <32 x i1>
+  %all = select <32 x i1> %chosen, <32 x i64> %new, <32 x i64> %cells
+  %back = getelementptr i64, ptr %begin, i32 %lowest
+  store <32 x i64> %all, ptr %back, align 8
+  ret i1 true
+scatter:
+  %targets = getelementptr i64, ptr %begin, <32 x i32> %cell
+  call void @{_SCATTER.name}(<32 x i64> %new, <32 x ptr> align 8 %targets, <32 x i1> %active)
+  ret i1 true
+}}
+"""
+    return Routine(name, text, (_GATHER, _SCATTER, _LOWEST, _HIGHEST, _ROTATE))
+
+
+def _meetings() -> str:
+    """Lines that find the residues that lanes want, ``%once``, and those that two want, ``%twice``."""
+    lines = [
+        """  %residue = and <32 x i32> %cell, splat (i32 31)
+  %bit = shl <32 x i32> splat (i32 1), %residue
+  %once.32 = select <32 x i1> %active, <32 x i32> %bit, <32 x i32> zeroinitializer
+  %twice.32 = xor <32 x i32> %bit, %bit
+"""
+    ]
+    width = 32
+    while width > 1:
+        half = width // 2
+        low = ", ".join(f"i32 {lane}" for lane in range(half))
+        high = ", ".join(f"i32 {lane}" for lane in range(half, width))
+        whole, part = f"<{width} x i32>", f"<{half} x i32>"
+        for what in ("once", "twice"):
+            for side, picks in (("l", low), ("h", high)):
+                lines.append(
+                    f"  %{what}.{half}{side} = shufflevector {whole} %{what}.{width}, {whole} poison,"
+                    f" <{half} x i32> <{picks}>\n"
+                )
+        lines.append(
+            f"  %once.{half} = or {part} %once.{half}l, %once.{half}h\n"
+            f"  %both.{half} = and {part} %once.{half}l, %once.{half}h\n"
+            f"  %either.{half} = or {part} %twice.{half}l, %twice.{half}h\n"
+            f"  %twice.{half} = or {part} %both.{half}, %either.{half}\n"
+        )
+        width = half
+    lines.append(
+        "  %once = extractelement <1 x i32> %once.1, i32 0\n"
+        "  %twice = extractelement <1 x i32> %twice.1, i32 0\n"
+        "  %alone = icmp eq i32 %twice, 0\n"
+    )
+    return "".join(lines)
+
+
+def _window() -> str:
+    """Lines that load the 32 cells from the lowest on, and the lane that wants each: ``%inrow``, ``%sorted``."""
+    moves = "".join(
+        f"  %i{lane}.at = getelementptr i32, ptr %index, i64 {lane}\n"
+        f"  %i{lane} = load i32, ptr %i{lane}.at\n"
+        f"  %l{lane}.at = getelementptr i8, ptr %lane.of, i32 %i{lane}\n"
+        f"  store i8 {lane}, ptr %l{lane}.at\n"
+        for lane in range(32)
+    )
+    return f"""window:
+  %low5 = and i32 %lowest, 31
+  %wanted.row = call i32 @{_ROTATE.name}(i32 %once, i32 %once, i32 %low5)
+  %met.row = call i32 @{_ROTATE.name}(i32 %twice, i32 %twice, i32 %low5)
+  %from = getelementptr i64, ptr %begin, i32 %lowest
+  %inrow = load <32 x i64>, ptr %from, align 8
+{splat("lowestv", "%lowest", "i32")}  %offset = sub <32 x i32> %cell, %lowestv
+  %straight = icmp eq <32 x i32> %offset, {lanes("i32")}
+  %straight.bits = bitcast <32 x i1> %straight to i32
+  %inline = and i32 %straight.bits, %mask
+  %simple = icmp eq i32 %inline, %mask
+  br i1 %simple, label %row, label %mixed
+row:
+  br label %time
+mixed:
+  %nowhere = select <32 x i1> %active, <32 x i32> %offset, <32 x i32> splat (i32 32)
+  store <32 x i32> %nowhere, ptr %index, align 64
+{moves}  %bytes.of = load <32 x i8>, ptr %lane.of, align 64
+  %sorted = zext <32 x i8> %bytes.of to <32 x i32>
+  br label %time
+"""
+
+
+def _stamps(read: bool) -> str:
+    """Lines for the lanes' codes, the times, and the stamps in the cells, ``%w`` and ``%r``."""
+    loads = "".join(
+        f"  %{name}.at = getelementptr i64, ptr %shadow, i64 {field.value}\n  %{name} = load i32, ptr %{name}.at\n"
+        for name, field in (("now", ShadowField.NOW), ("first", ShadowField.FIRST), ("start", ShadowField.START))
+    )
+    code = "  %code = and <32 x i32> %self, %self\n"
+    if read:
+        code = f"""  %shared = bitcast i32 %met to <32 x i1>
+  %several = add i32 %warp, {SEVERAL_LANES}
+{splat("severalv", "%several", "i32")}  %code = select <32 x i1> %shared, <32 x i32> %severalv, <32 x i32> %self
+"""
+    scalars = {"now12v": "now12", "firstv": "first", "startv": "start", "syncedv": "synced", "threadv": "thread"}
+    spread = "".join(splat(vector, f"%{scalar}", "i32") for vector, scalar in scalars.items())
+    return f"""{loads}  %field = add i32 %warp, {ShadowField.WARPS.value}
+  %synced.at = getelementptr i64, ptr %shadow, i32 %field
+  %synced = load i32, ptr %synced.at
+  %now12 = shl i32 %now, 12
+  %thread = shl i32 %warp, 5
+{spread}{splat("warpv", "%warp", "i32")}  %self = or <32 x i32> %threadv, %lanes
+{code}  %w = trunc <32 x i64> %cells to <32 x i32>
+  %upper = lshr <32 x i64> %cells, splat (i64 32)
+  %r = trunc <32 x i64> %upper to <32 x i32>
+"""
+
+
+def _relation(stamp: str) -> str:
+    """Lines for how a stamp stands to its lane's access."""
+    return f"""  %{stamp}.time = lshr <32 x i32> %{stamp}, splat (i32 12)
+  %{stamp}.who = and <32 x i32> %{stamp}, splat (i32 2047)
+  %{stamp}.early = icmp ult <32 x i32> %{stamp}.time, %startv
+  %{stamp}.equal = icmp eq <32 x i32> %{stamp}.who, %code
+  %{stamp}.thread = icmp ult <32 x i32> %{stamp}.who, splat (i32 {SEVERAL_LANES})
+  %{stamp}.w1 = lshr <32 x i32> %{stamp}.who, splat (i32 5)
+  %{stamp}.w2 = sub <32 x i32> %{stamp}.who, splat (i32 {SEVERAL_LANES})
+  %{stamp}.warp = select <32 x i1> %{stamp}.thread, <32 x i32> %{stamp}.w1, <32 x i32> %{stamp}.w2
+  %{stamp}.mine = icmp eq <32 x i32> %{stamp}.warp, %warpv
+  %{stamp}.ordered = icmp ult <32 x i32> %{stamp}.time, %syncedv
+"""
+
+
+def _unordered(stamp: str) -> str:
+    """Lines that set ``%<stamp>.fine``: the access it tells of is ordered before, or the thread's own."""
+    return f"""{_relation(stamp)}  %{stamp}.own = and <32 x i1> %{stamp}.equal, %{stamp}.thread
+  %{stamp}.inwarp = and <32 x i1> %{stamp}.mine, %{stamp}.ordered
+  %{stamp}.calm = or <32 x i1> %{stamp}.own, %{stamp}.inwarp
+  %{stamp}.fine = or <32 x i1> %{stamp}.early, %{stamp}.calm
+"""
+
+
+def _verdict(read: bool) -> str:
+    """Lines that set ``%ok``."""
+    if read:
+        return """  %known = icmp uge <32 x i32> %w.time, %firstv
+  %ok = and <32 x i1> %known, %w.fine
+"""
+    return f"{_unordered('r')}  %ok = and <32 x i1> %w.fine, %r.fine\n"
+
+
+def _new_cells(read: bool) -> str:
+    """Lines that make the cells ``%new``: a write replaces the last one, a read joins the others."""
+    if not read:
+        return """  %stamp = or <32 x i32> %now12v, %code
+  %stamp64 = zext <32 x i32> %stamp to <32 x i64>
+  %others = and <32 x i64> %cells, splat (i64 -4294967296)
+  %new = or <32 x i64> %others, %stamp64
+"""
+    return f"""{_relation("r")}  %among = select <32 x i1> %r.ordered, <32 x i32> %code, <32 x i32> %severalv
+  %joined = select <32 x i1> %r.mine, <32 x i32> %among, <32 x i32> splat (i32 {SEVERAL_WARPS})
+  %free = or <32 x i1> %r.early, %r.equal
+  %kept = select <32 x i1> %free, <32 x i32> %code, <32 x i32> %joined
+  %stamp = or <32 x i32> %now12v, %kept
+  %stamp64 = zext <32 x i32> %stamp to <32 x i64>
+  %higher = shl <32 x i64> %stamp64, splat (i64 32)
+  %others = and <32 x i64> %cells, splat (i64 4294967295)
+  %new = or <32 x i64> %others, %higher
+"""
