@@ -137,7 +137,8 @@ def _call(function: Any, *args: object) -> tuple[Any, ...]:
 def _text(size_of: Any, get: Any, program: Any) -> bytes:
     """Fetch a text whose size is asked for first, as NVRTC has it."""
     (size,) = _call(size_of, program)
-    buffer: bytes = b" " * size
+    # NVRTC writes into this object. Python shares its one-byte strings with everybody, so it must not be one of them.
+    buffer = bytes(size + 2)
     if size:
         _call(get, program, buffer)
-    return buffer
+    return buffer[:size]

@@ -284,3 +284,9 @@ def test_a_warm_start_is_quick_and_loads_no_compiler(cache_folder: Path) -> None
     assert cold["bindings"]
     assert not warm["bindings"]
     assert warm["seconds"] < 0.05
+
+
+def test_an_empty_log_is_not_written_into_a_string_that_python_shares() -> None:
+    shared = bytes([32])  # the one object for this byte, which a buffer of one blank would be too
+    nvrtc.run("__global__ void nothing() {}", "nothing.cu", ["--gpu-architecture=sm_80"], [])
+    assert shared[0] == 32
