@@ -6,6 +6,8 @@ Loaded on first use only. It needs no driver.
 from __future__ import annotations
 
 import functools
+import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -119,7 +121,7 @@ def run(code: str, name: str, options: Sequence[str], names: Sequence[str]) -> O
             expression: _call(nvrtc.nvrtcGetLoweredName, program, expression.encode())[0].decode()
             for expression in names
         }
-        ptx = _text(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX, program).rstrip(b"\0")
+        ptx = _without_folder(_text(nvrtc.nvrtcGetPTXSize, nvrtc.nvrtcGetPTX, program).rstrip(b"\0"))
         cubin = _text(nvrtc.nvrtcGetCUBINSize, nvrtc.nvrtcGetCUBIN, program)
         return Output(ptx, cubin, lowered, log.strip())
     finally:
@@ -142,3 +144,12 @@ def _text(size_of: Any, get: Any, program: Any) -> bytes:
     if size:
         _call(get, program, buffer)
     return buffer[:size]
+
+
+def _without_folder(ptx: bytes) -> bytes:
+    """Take the current folder off the names of source files, which NVRTC puts in front of relative ones.
+
+    So a text compiled in one folder and found in the cache from another is the same, and names the file that was meant.
+    """
+    folder = re.escape(os.getcwd().encode() + b"/")
+    return re.sub(rb'(?m)^(\s*\.file\s+\d+\s+")' + folder, rb"\1", ptx)

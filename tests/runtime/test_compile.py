@@ -290,3 +290,15 @@ def test_an_empty_log_is_not_written_into_a_string_that_python_shares() -> None:
     shared = bytes([32])  # the one object for this byte, which a buffer of one blank would be too
     nvrtc.run("__global__ void nothing() {}", "nothing.cu", ["--gpu-architecture=sm_80"], [])
     assert shared[0] == 32
+
+
+def test_a_source_file_is_called_what_the_user_called_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = []
+    for folder in ("here", "there"):
+        (tmp_path / folder).mkdir()
+        monkeypatch.chdir(tmp_path / folder)
+        code = '__global__ void set(int* x) {\n#line 1 "part/of.cuh"\n  *x = 1;\n}'
+        texts.append(nvrtc.run(code, "own.cu", ["--gpu-architecture=sm_80", "--generate-line-info"], []).ptx)
+    assert texts[0] == texts[1]
+    assert b'"own.cu"' in texts[0]
+    assert b'"part/of.cuh"' in texts[0]
