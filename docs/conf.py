@@ -1,10 +1,10 @@
 """Sphinx configuration: `python -m sphinx -W docs docs/_build` builds the pages."""
 
-from importlib.metadata import version
+import importlib.metadata
 
 project = "cupysoft"
 copyright = "the cupysoft authors"
-release = version("cupysoft")
+release = importlib.metadata.version("cupysoft")
 extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc"]
 source_suffix = {".md": "markdown", ".rst": "restructuredtext"}
 root_doc = "index"
