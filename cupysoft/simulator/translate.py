@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .constants import with_known_operands
 from .control import finish
 from .driver import run_text
 from .emitter import Emitter
@@ -51,6 +52,7 @@ def translate(module: Module, name: str, checks: Checks | None = None, width: in
     """
     checks = checks or Unchecked()
     kernel = inlined(module, name)
+    with_known_operands(kernel)
     flow = analyse(kernel)
     layout = place(kernel, module.variables, flow.crossing)
     text = ModuleText(width)

@@ -27,7 +27,7 @@ unchecked = pytest.mark.parametrize(
 def launch(
     device: simulator.Device,
     body: str,
-    arrays: Sequence[Array],
+    arguments: Sequence[Array | np.generic],
     grid: int | tuple[int, ...] = 1,
     block: int | tuple[int, ...] = 32,
     parameters: str = "int* y",
@@ -39,7 +39,7 @@ def launch(
     grids = (grid,) if isinstance(grid, int) else grid
     blocks = (block,) if isinstance(block, int) else block
     with device:
-        simulator.RawKernel(code, "f")(grids, blocks, tuple(arrays), shared_mem=shared)
+        simulator.RawKernel(code, "f")(grids, blocks, tuple(arguments), shared_mem=shared)
 
 
 def ints(*shape: int) -> np.ndarray[Any, np.dtype[np.int32]]:

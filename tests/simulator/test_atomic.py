@@ -86,12 +86,13 @@ def test_floating_sums(device: simulator.Device, name: str, type_: type, add: st
 @every_device
 def test_bfloat16_sums_keep_subnormal_numbers(device: simulator.Device) -> None:
     """A sum of subnormal numbers, and one that rounds to even each time."""
-    y = np.array([0x0001, 0x3F80], np.uint16)
+    y = np.array([0x0001, 0x3F80, 0x3F81], np.uint16)
     before = "#include <cuda_bf16.h>"
     body = """__nv_bfloat16* z = (__nv_bfloat16*)y;
-    atomicAdd(z, __ushort_as_bfloat16(0x0002)); atomicAdd(z + 1, __ushort_as_bfloat16(0x3b80));"""
+    atomicAdd(z, __ushort_as_bfloat16(0x0002)); atomicAdd(z + 1, __ushort_as_bfloat16(0x3b80));
+    atomicAdd(z + 2, __ushort_as_bfloat16(0x3b80));"""
     launch(device, body, [y], grid=1, block=20, parameters="unsigned short* y", before=before)
-    assert y.tolist() == [41, 0x3F80]  # 1 + 2^-8 lies in the middle and goes back to 1
+    assert y.tolist() == [41, 0x3F80, 0x3F82]  # 1 + 2^-8 lies in the middle and goes back to 1, 1.0078125 up once
 
 
 @every_device

@@ -124,6 +124,20 @@ def test_lanes_and_blocks_that_wait_for_others(device: simulator.Device) -> None
 
 
 @unchecked
+def test_lanes_that_wait_for_each_other_in_turn(device: simulator.Device) -> None:
+    """Two groups of a warp hand a number to and fro: whichever stands lower in the code waits half of the time."""
+    y = ints(1)
+    body = """volatile int* turn = y;
+    if (threadIdx.x < 9)
+        for (int k = 0; k < 10; k += 2) { while (*turn < k); __threadfence(); *turn = k + 1; moved_on(y, k); }
+    else
+        for (int k = 1; k < 10; k += 2) { while (*turn < k); __threadfence(); *turn = k + 1; moved_on(y, k); }"""
+    before = "__device__ __noinline__ void moved_on(volatile int* y, int k) { if (*y < k) __trap(); }"
+    launch(device, body, [y], before=before)
+    assert y[0] == 10
+
+
+@unchecked
 def test_barriers_count_the_threads_that_are_left(device: simulator.Device) -> None:
     """After an early return the others still meet, from different places of the code."""
     y = ints(100)

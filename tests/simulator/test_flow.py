@@ -5,9 +5,11 @@ from __future__ import annotations
 import pytest
 
 from cupysoft.errors import SimulatorError
+from cupysoft.simulator.constants import with_known_operands
 from cupysoft.simulator.flow import Flow, analyse
 from cupysoft.simulator.inline import inlined
 from cupysoft.simulator.parser import parse
+from cupysoft.simulator.ptx import Immediate, Register
 
 HEAD = ".version 8.5\n.target sm_90\n.address_size 64\n"
 REGISTERS = ".reg .pred %p<4>;\n.reg .b32 %r<10>;\n.reg .b64 %rd<4>;\n"
@@ -33,6 +35,7 @@ def test_a_guarded_write_keeps_the_old_value_alive() -> None:
     """Lanes whose predicate is false still need what was there."""
     flow = flow_of("mov.u32 %r1, 5;\nbra $A;\n$A:\n@%p1 mov.u32 %r1, 6;\nst.global.u32 [%rd1], %r1;\nret;")
     assert "%r1" in flow.blocks[1].live_in
+    assert "%r1" in flow_of("@%p1 mov.u32 %r1, 6;\nret;").crossing  # even where nobody reads it, it has a place
 
 
 def test_meetings_begin_blocks_once_for_each_run_of_one_mask() -> None:
@@ -59,6 +62,19 @@ def test_a_reducing_barrier_is_cut_in_two() -> None:
     assert [len(block.instructions) for block in flow.blocks] == [1, 3]
     assert "result" in flow.blocks[1].instructions[0].modifiers
     assert "%r1" not in flow.crossing
+
+
+def test_constants_in_registers_are_known_to_shuffles() -> None:
+    """Older architectures get the pattern of a shuffle in registers; those written twice stay."""
+    body = (
+        "mov.u32 %r1, 16;\nmov.u32 %r2, 31;\nmov.b32 %r3, -1;\nmov.u32 %r4, 5;\n@%p1 mov.u32 %r4, 6;\n"
+        "shfl.sync.bfly.b32 %r5|%p2, %r4, %r1, %r2, %r3;\nadd.u32 %r5, %r5, %r1;\nret;"
+    )
+    kernel = inlined(parse(f"{HEAD}.entry f()\n{{\n{REGISTERS}{body}\n}}\n"), "f")
+    with_known_operands(kernel)
+    shuffle, add = kernel.instructions[5:7]
+    assert shuffle.operands[1:] == (Register("%r4"), Immediate("16"), Immediate("31"), Immediate("-1"))
+    assert add.operands[2] == Register("%r1")
 
 
 def call(function: str, source: str, target: str) -> str:

@@ -57,9 +57,11 @@ def test_vectors(device: simulator.Device, vector: str, type_: type, count: int,
     """Several elements in one access, of full and of partial warps, in order and not."""
     x: Array = np.arange(count * 64).reshape(64, count).astype(type_)
     y, z = np.zeros_like(x), np.zeros_like(x)
-    body = f"""{vector} v = x[threadIdx.x]; v.x += 1; y[threadIdx.x] = v;
+    body = f"""if (threadIdx.x >= n) return;
+    {vector} v = x[threadIdx.x]; v.x += 1; y[threadIdx.x] = v;
     z[threadIdx.x * 5 % 64] = x[63 - threadIdx.x];"""
-    launch(device, body, [x, y, z], block=threads, parameters=f"const {vector}* x, {vector}* y, {vector}* z")
+    arguments: list[Array | np.generic] = [x, y, z, np.int32(threads)]
+    launch(device, body, arguments, block=64, parameters=f"const {vector}* x, {vector}* y, {vector}* z, int n")
     i = np.arange(threads)
     want_y, want_z = np.zeros_like(x), np.zeros_like(x)
     want_y[i] = x[i]
@@ -130,9 +132,9 @@ def test_parameters_by_value(device: simulator.Device) -> None:
     record = np.zeros((), np.dtype([("a", "i4"), ("b", "f8", 3), ("c", "i2")], align=True))
     record["a"], record["b"], record["c"] = 5, [1, 2, 3], -4
     body = "int i = threadIdx.x; y[i] = p.a + p.b[i % 3] * n + p.c + (flag ? f : 0);"
-    arguments = [y, np.int8(-3), record[()], np.float32(0.25), np.bool_(True)]
+    arguments: list[Array | np.generic] = [y, np.int8(-3), record[()], np.float32(0.25), np.bool_(True)]
     parameters = "double* y, signed char n, const __grid_constant__ P p, float f, bool flag"
-    launch(device, body, arguments, parameters=parameters, before=before)  # type: ignore[arg-type]
+    launch(device, body, arguments, parameters=parameters, before=before)
     assert np.array_equal(y, 5 - 3 * (np.arange(32) % 3 + 1.0) - 4 + 0.25)
 
 
