@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from cupysoft.arrays import Axis, Layout, is_bfloat16
+from cupysoft.arrays import Layout
 from cupysoft.ops.plans_view import VECTOR_BYTES, View, access_width, by_columns, view_of
+from cupysoft.ops.plans_weighted import element_type, general_logsumexp
 from cupysoft.runtime.plan import Argument, Extent, KernelRef, Plan, Scratch, Step
 
-__all__ = ["element_type", "logsumexp", "softmax", "state"]
+__all__ = ["logsumexp", "softmax", "state"]
 
 _ROWS = "softmax/rows.cu"
 _COLUMNS = "softmax/columns.cu"
@@ -90,12 +91,14 @@ def logsumexp(
     Plan
         Roles ``"x"``, ``"out"``, with weights ``"b"``, with sign ``"sign"``.
     """
+    if weighted or signed or dtype.kind == "c":
+        return general_logsumexp(layout, dtype, weighted=weighted, signed=signed)
     element = element_type(dtype)
     operation = _Operation("LogSumExp", dtype, ("out", "anchors"), (f"{element}*", "double*"), False)
     plan = _planned(operation, layout, alignment)
     if not plan.steps:
         return plan
-    view = view_of(layout)
+    view = view_of(layout, 2)
     refine = KernelRef(_REFINE, f"logsumexp_refine<{element}, {view.type}>")
     grid = (-(-layout.rows // _REFINE_ROWS), 1, 1)
     step = Step(refine, grid, (_THREADS, 1, 1), 0, ("x", view.value, "out", "anchors"))
@@ -120,13 +123,6 @@ def state(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int]) -> Pla
     """
     roles = ("m", "l_hi", "l_lo")
     return _planned(_Operation("StateOf", dtype, roles, ("double*",) * 3, False), layout, alignment)
-
-
-def element_type(dtype: np.dtype[Any]) -> str:
-    """Name the C++ type of a dtype in the kernels."""
-    if is_bfloat16(dtype):
-        return "Bfloat16"
-    return {"float16": "Float16", "float32": "float", "float64": "double"}[dtype.name]
 
 
 @dataclass(frozen=True)
@@ -173,7 +169,7 @@ def _by_rows(operation: _Operation, layout: Layout, alignment: Sequence[int]) ->
     width = access_width(layout, operation.dtype, alignment, (0, 1) if operation.elements else (0,))
     vectors = -(-layout.columns // vector)
     most = operation.held // vector
-    view = view_of(layout)
+    view = view_of(layout, 2)
     arguments: tuple[Argument, ...] = ("x", view.value, *operation.outputs)
     if vectors <= 32 * most:
         lanes = min(32, _power_of_two(vectors))
@@ -195,7 +191,7 @@ def _by_rows(operation: _Operation, layout: Layout, alignment: Sequence[int]) ->
 
 def _by_columns(operation: _Operation, layout: Layout) -> Plan:
     """The same choice where neighbouring lanes take neighbouring rows."""
-    view = view_of(layout)
+    view = view_of(layout, 2)
     arguments: tuple[Argument, ...] = ("x", view.value, *operation.outputs)
     if layout.columns <= operation.held:
         kernel = operation.direct("columns_thread", _COLUMNS, (_power_of_two(layout.columns),), view)
@@ -226,7 +222,7 @@ class _Family:
 
 def _in_parts(operation: _Operation, layout: Layout, family: _Family) -> Plan:
     """States of parts, merged in a fixed order; then results, element by element or row by row."""
-    view = view_of(layout)
+    view = view_of(layout, 2)
     part_size = family.limit // _PARTS
     parts = -(-layout.columns // part_size)
     grid = (family.tiles * parts, 1, 1)
@@ -256,11 +252,3 @@ def _in_parts(operation: _Operation, layout: Layout, family: _Family) -> Plan:
 def _power_of_two(count: int) -> int:
     """The smallest power of two that is not below `count`, and at least 1."""
     return 1 << max(count - 1, 0).bit_length()
-
-
-def plain_layout(rows: int, columns: int, *, by_columns: bool = False, reduces: bool = False) -> Layout:
-    """Lay out a contiguous (rows, columns) array and its result; by columns, a (columns, rows) array."""
-    row, column = (1, rows) if by_columns else (columns, 1)
-    out = (1, 0) if reduces else (row, column)
-    batch = (Axis(rows, (row, out[0])),) if rows != 1 else ()
-    return Layout(batch, (Axis(columns, (column, out[1])),) if columns != 1 else ())

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cupysoft.ops.plans import element_type
+from cupysoft.ops.plans_weighted import element_type
 from cupysoft.runtime.sources import source
 
 __all__ = ["Elementwise", "join_states", "logsumexp_of", "softmax_of"]

@@ -38,9 +38,8 @@ class View:
     value: np.void
 
 
-def view_of(layout: Layout) -> View:
-    """Pack a layout for the kernels, innermost axis first."""
-    arrays = len((*layout.batch, *layout.reduced)[0].strides) if layout.batch or layout.reduced else 2
+def view_of(layout: Layout, arrays: int) -> View:
+    """Pack a layout of so many arrays for the kernels, innermost axis first."""
     batch = _padded(layout.batch, arrays, _BATCH_AXES)
     reduced = _padded(layout.reduced, arrays, _REDUCED_AXES)
     words = [layout.rows, layout.columns, *_sizes_and_strides(batch, arrays), *_sizes_and_strides(reduced, arrays)]
