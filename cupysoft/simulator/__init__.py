@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .device import Device, current
+from .elementwise import ElementwiseKernel
 from .kernels import RawKernel, RawModule
 
-__all__ = ["Device", "RawKernel", "RawModule", "current"]
+__all__ = ["Device", "ElementwiseKernel", "RawKernel", "RawModule", "current"]

@@ -104,6 +104,17 @@ class Function:
         SimulatorError
             If a thread went wrong.
         """
+        self.launch(grid, block, args, shared_mem)
+
+    def launch(
+        self,
+        grid: Sequence[int],
+        block: Sequence[int],
+        args: Sequence[Any],
+        shared_mem: int = 0,
+        names: Sequence[str] | None = None,
+    ) -> None:
+        """Do what a call does; `names` are what messages and reports call the arguments."""
         device = _device()
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise LaunchError(
@@ -113,7 +124,7 @@ class Function:
         compiled, module = self._module.load(device.arch)
         lowered = self._lowered(compiled)
         extents = _extent(self.name, "grid", grid), _extent(self.name, "block", block)
-        device.run(module, lowered, *extents, tuple(args), shared_mem, label=self.name)
+        device.run(module, lowered, *extents, tuple(args), shared_mem, names=names, label=self.name)
 
     @property
     def attributes(self) -> dict[str, int]:

@@ -116,6 +116,8 @@ class AddressMap:
                 known[extent] = len(regions)
                 regions.append(region)
             number = known[extent]
+            if region.writable:
+                regions[number] = region
             numbers.append(number)
             addresses.append(window(number, region.address) + region.start)
         table = np.zeros((len(regions), ALLOCATION_FIELDS), np.int64)

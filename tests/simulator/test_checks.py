@@ -124,6 +124,17 @@ def test_read_only_arrays_null_pointers_and_strangers() -> None:
         launch("x[t] = 0;", int(stranger.ctypes.data), 0)
 
 
+def test_one_array_passed_read_only_and_writable() -> None:
+    source = 'extern "C" __global__ void f(const int* x, int* y) { y[threadIdx.x] = x[threadIdx.x] + 1; }'
+    x = np.arange(32, dtype=np.int32)
+    fixed = x.view()
+    fixed.flags.writeable = False
+    for given in ((fixed, x), (x, x)):
+        before = x.copy()
+        simulator.RawKernel(source, "f")((1,), (32,), given)
+        assert np.array_equal(x, before + 1)
+
+
 def test_a_host_address_of_an_argument_is_fine() -> None:
     source = 'extern "C" __global__ void f(int* x, int* same) { same[threadIdx.x] = x[threadIdx.x] + 1; }'
     x = np.arange(32, dtype=np.int32)
