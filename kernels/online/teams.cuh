@@ -57,6 +57,16 @@ struct WarpTeam {
     __device__ static __forceinline__ V reduce(V value) { return butterfly<JOIN, LANES>(value); }
 };
 
+// How a value waits in shared memory: two words side by side where one access takes both, which spares bank conflicts.
+template <typename V>
+struct Waiting {
+    V value;
+};
+template <>
+struct alignas(16) Waiting<Two> {
+    Two value;
+};
+
 template <int WARPS>
 struct BlockTeam {
     static constexpr int SIZE = 32 * WARPS;
@@ -65,11 +75,11 @@ struct BlockTeam {
     __device__ static __forceinline__ V reduce(V value) {
         value = butterfly<JOIN, 32>(value);
         if constexpr (WARPS > 1) {
-            __shared__ V of_warps[WARPS];
+            __shared__ Waiting<V> of_warps[WARPS];
             __syncthreads();  // whoever still reads the values of an earlier call
-            if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32] = value;
+            if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32].value = value;
             __syncthreads();
-            value = butterfly<JOIN, WARPS>(of_warps[threadIdx.x % WARPS]);
+            value = butterfly<JOIN, WARPS>(of_warps[threadIdx.x % WARPS].value);
         }
         return value;
     }
@@ -81,18 +91,18 @@ struct ColumnTeam {
     __device__ static __forceinline__ int rank() { return threadIdx.y; }
     template <typename JOIN, typename V>
     __device__ static __forceinline__ V reduce(V value) {
-        __shared__ V of_threads[ROWS][32];
+        __shared__ Waiting<V> of_threads[ROWS][32];
         __syncthreads();  // whoever still reads the values of an earlier call
-        of_threads[threadIdx.y][threadIdx.x] = value;
+        of_threads[threadIdx.y][threadIdx.x].value = value;
 #pragma unroll JOIN::UNROLL
         for (int half = ROWS / 2; half > 0; half /= 2) {
             __syncthreads();
             if (threadIdx.y < half) {
-                value = JOIN::join(value, of_threads[threadIdx.y + half][threadIdx.x]);
-                of_threads[threadIdx.y][threadIdx.x] = value;
+                value = JOIN::join(value, of_threads[threadIdx.y + half][threadIdx.x].value);
+                of_threads[threadIdx.y][threadIdx.x].value = value;
             }
         }
         __syncthreads();
-        return of_threads[0][threadIdx.x];
+        return of_threads[0][threadIdx.x].value;
     }
 };
