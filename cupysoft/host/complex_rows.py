@@ -12,7 +12,7 @@ from cupysoft.host import exact
 from cupysoft.host.blocks import Box, Grid
 from cupysoft.host.exponential import LOWEST, exp_words, log_words
 from cupysoft.host.states import State, anchored, merge, shifted
-from cupysoft.host.sums import WILD_HIGH, WILD_LOW
+from cupysoft.host.sums import WILD_HIGH, WILD_LOW, merge_sizes
 from cupysoft.host.threads import for_each
 from cupysoft.host.trigonometric import WIDEST_ANGLE, cos_sin_words
 from cupysoft.host.words import FloatArray, add_words, exponent_above, sum_words, two_product, two_sum
@@ -118,11 +118,10 @@ def _added(first: _Words, second: _Words) -> _Words:
 
 
 def _merged(first: ComplexSums, second: ComplexSums) -> ComplexSums:
-    sizes = [State(each.re.m, each.size, np.zeros_like(each.size)) for each in (first, second)]
     return ComplexSums(
         merge(first.re, second.re),
         merge(first.im, second.im),
-        merge(*sizes).l_hi,
+        merge_sizes(first.re.m, first.size, second.re.m, second.size),
         first.special | second.special,
         first.direct + second.direct,
     )

@@ -25,10 +25,9 @@ def state_of(x: npt.NDArray[Any], axes: tuple[int, ...]) -> State:
     grid = Grid(x, axes, plain=plain)
     result = identity(tuple(n for i, n in enumerate(x.shape) if i not in axes))
     source, targets = grid.ordered(x), [grid.ordered_batch(word) for word in result]
-    pieces = grid.pieces()
 
     def one_batch(batch: Box) -> None:
-        states = [row_state(grid.load(source[box]), plain=plain) for box in _boxes(batch, pieces, x.ndim)]
+        states = [row_state(grid.load(source[box]), plain=plain) for box in grid.boxes(batch)]
         merged = functools.reduce(merge, states)
         for target, words in zip(targets, merged, strict=True):
             target[batch] = words.reshape(target[batch].shape)
@@ -62,16 +61,10 @@ def state_softmax(state: State, x: npt.NDArray[Any], axes: tuple[int, ...], out:
     grid = Grid(x, axes, plain=plain)
     source, target = grid.ordered(x), grid.ordered(out)
     m, total = (grid.ordered_batch(word) for word in (state.m, np.where(np.isfinite(state.m), state.l_hi, np.nan)))
-    pieces = grid.pieces()
 
     def one_batch(batch: Box) -> None:
-        for box in _boxes(batch, pieces, x.ndim):
+        for box in grid.boxes(batch):
             rows = m[batch].reshape(-1), total[batch].reshape(-1)
             grid.save(probabilities(grid.load(source[box]), *rows, plain=plain), target[box])
 
     for_each(one_batch, grid.batches(), parallel=grid.parallel)
-
-
-def _boxes(batch: Box, pieces: list[Box], ndim: int) -> list[Box]:
-    """Put together a box of the batch and each box of the reduced axes."""
-    return [(*batch, *(slice(None),) * (ndim - len(batch) - len(piece)), *piece) for piece in pieces]

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from cupysoft.host.blocks import Box, Grid
 from cupysoft.host.states import State, log_probabilities, merge, probabilities, row_state
-from cupysoft.host.threads import for_each
+from cupysoft.host.threads import for_each, ieee_arithmetic
 from cupysoft.host.words import FloatArray
 
 __all__ = ["is_plain", "log_softmax", "softmax"]
@@ -87,5 +87,7 @@ def _walk(
 
     for batch in grid.batches():
         boxes = grid.boxes(batch)
-        state = functools.reduce(merge, for_each(state_of, boxes, parallel=True))
+        states = for_each(state_of, boxes, parallel=True)
+        with ieee_arithmetic():
+            state = functools.reduce(merge, states)
         for_each(functools.partial(finish, state=state), boxes, parallel=True)

@@ -15,6 +15,8 @@ from cupysoft.host.words import FloatArray, add_words, fast_two_sum, sum_words, 
 
 __all__ = ["State", "anchored", "identity", "log_total", "merge", "row_state", "shifted"]
 
+ONE_STEP = 1.0 + 2.0**-52
+
 
 class State(NamedTuple):
     """Largest element and two-word sum of exponentials, for each row."""
@@ -34,8 +36,10 @@ def merge(first: State, second: State) -> State:
     m = np.maximum(first.m, second.m)
     a_hi, a_lo = _rescaled(first, m)
     b_hi, b_lo = _rescaled(second, m)
+    rough = a_hi + b_hi
     hi, lo = add_words(a_hi, a_lo, b_hi, b_lo)
-    return State(m, hi, np.where(np.isfinite(hi), lo, 0.0))
+    finite = np.isfinite(rough)
+    return State(m, np.where(finite, hi, rough), np.where(finite, lo, 0.0))
 
 
 def _rescaled(state: State, m: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -115,8 +119,11 @@ def log_probabilities(values: FloatArray, state: State, *, plain: bool) -> Float
     log_hi, log_lo = log_total(state, plain=plain)
     if plain:
         values -= anchor
+        # The true result lies below x - m, if only by exp(-700). Where float64 cannot tell them apart, and x - m is a
+        # tie of the narrow type, it is this one step that rounds it away from zero.
+        below = values * ONE_STEP
         values -= log_hi[:, None]
-        return values
+        return np.minimum(values, below, out=values)
     d, d_lo = two_sum(values, -anchor)
     result, error = two_sum(d, -log_hi[:, None])
     error += d_lo - np.asarray(log_lo)[:, None]

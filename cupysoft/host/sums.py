@@ -10,7 +10,7 @@ from cupysoft.host.exponential import LOWEST, exp_words
 from cupysoft.host.states import State, anchored, merge, row_state, shifted
 from cupysoft.host.words import FloatArray, exponent_above, sum_words, two_product
 
-__all__ = ["Sums", "merge_sums", "row_sums"]
+__all__ = ["Sums", "merge_sizes", "merge_sums", "row_sums"]
 
 WILD_HIGH, WILD_LOW = 2.0**400, 2.0**-400
 """Weights outside of these could over- or underflow in products; their rows are left to exact arithmetic."""
@@ -29,8 +29,15 @@ class Sums(NamedTuple):
 
 def merge_sums(first: Sums, second: Sums) -> Sums:
     """Give the sums of the terms of both."""
-    sizes = [State(each.state.m, each.size, np.zeros_like(each.size)) for each in (first, second)]
-    return Sums(merge(first.state, second.state), merge(*sizes).l_hi)
+    size = merge_sizes(first.state.m, first.size, second.state.m, second.size)
+    return Sums(merge(first.state, second.state), size)
+
+
+def merge_sizes(m: FloatArray, size: FloatArray, other_m: FloatArray, other_size: FloatArray) -> FloatArray:
+    """Add sizes relative to exp(m) and exp(other_m); an infinite one stays, however low its anchor."""
+    zero = np.zeros_like(size)
+    merged = merge(State(m, size, zero), State(other_m, other_size, zero)).l_hi
+    return np.where(np.isinf(size) | np.isinf(other_size), np.inf, merged)
 
 
 def row_sums(a: FloatArray, b: FloatArray | None, *, plain: bool) -> Sums:
