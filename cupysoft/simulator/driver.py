@@ -15,6 +15,7 @@ from .literals import integer
 from .module_text import ModuleText
 from .pcs import EXITED, ID_SHIFT, WAITING
 from .ptx import Immediate
+from .release import release_text, slots_text
 
 __all__ = ["run_text"]
 
@@ -30,7 +31,7 @@ def run_text(module: ModuleText, flow: Flow, strict: bool) -> tuple[str, bool]:
     module.declare("declare i32 @llvm.ctpop.i32(i32)")
     module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
     numbers = _numbers(flow)
-    text = "\n".join([_slots_text(), _release(numbers, strict), _start(numbers), _warps(), _RUN])
+    text = "\n".join([slots_text(), release_text(numbers, strict), _start(numbers), _warps(), _RUN])
     return text, bool(numbers)
 
 
@@ -47,219 +48,8 @@ def _numbers(flow: Flow) -> list[int]:
     return sorted(found)
 
 
-def _slots_text() -> str:
-    return f"""define internal i64 @slot(ptr %ctx, i64 %index) alwaysinline {{
-  %place = getelementptr i64, ptr %ctx, i64 %index
-  %value = load i64, ptr %place
-  ret i64 %value
-}}
-define internal void @set_slot(ptr %ctx, i64 %index, i64 %value) alwaysinline {{
-  %place = getelementptr i64, ptr %ctx, i64 %index
-  store i64 %value, ptr %place
-  ret void
-}}
-define internal ptr @state_of(ptr %ctx, i64 %warp) alwaysinline {{
-  %first.number = call i64 @slot(ptr %ctx, i64 {Slot.STATES.value})
-  %first = inttoptr i64 %first.number to ptr
-  %stride = call i64 @slot(ptr %ctx, i64 {Slot.STATE_STRIDE.value})
-  %offset = mul i64 %stride, %warp
-  %state = getelementptr i8, ptr %first, i64 %offset
-  ret ptr %state
-}}
-define internal i32 @waiting_lanes(ptr %state, i32 %counter) noinline {{
-  br label %loop
-loop:
-  %lane = phi i64 [0, %0], [%lane.next, %loop]
-  %mask = phi i32 [0, %0], [%mask.next, %loop]
-  %place = getelementptr i32, ptr %state, i64 %lane
-  %pc = load i32, ptr %place
-  %kind = and i32 %pc, {~((1 << ID_SHIFT) - 1) & 0xFFFFFFFF}
-  %here = icmp eq i32 %kind, %counter
-  %one = zext i1 %here to i32
-  %lane.small = trunc i64 %lane to i32
-  %bit = shl i32 %one, %lane.small
-  %mask.next = or i32 %mask, %bit
-  %lane.next = add i64 %lane, 1
-  %end = icmp eq i64 %lane.next, 32
-  br i1 %end, label %done, label %loop
-done:
-  ret i32 %mask.next
-}}
-define internal void @let_go(ptr %state, i32 %lanes) noinline {{
-  br label %loop
-loop:
-  %lane = phi i64 [0, %0], [%lane.next, %loop]
-  %place = getelementptr i32, ptr %state, i64 %lane
-  %pc = load i32, ptr %place
-  %lane.small = trunc i64 %lane to i32
-  %shifted = lshr i32 %lanes, %lane.small
-  %chosen = trunc i32 %shifted to i1
-  %next = and i32 %pc, {(1 << ID_SHIFT) - 1}
-  %new = select i1 %chosen, i32 %next, i32 %pc
-  store i32 %new, ptr %place
-  %lane.next = add i64 %lane, 1
-  %end = icmp eq i64 %lane.next, 32
-  br i1 %end, label %done, label %loop
-done:
-  %status.place = getelementptr i8, ptr %state, i64 {StateOffset.STATUS}
-  store i32 {Status.YIELD.value}, ptr %status.place
-  ret void
-}}
-; How many threads wait at a barrier, or, with the counter 0, how many are alive.
-define internal i64 @count_threads(ptr %ctx, i32 %counter) noinline {{
-  %warps = call i64 @slot(ptr %ctx, i64 {Slot.WARPS.value})
-  %of.living = icmp eq i32 %counter, 0
-  br label %loop
-loop:
-  %warp = phi i64 [0, %0], [%warp.next, %next]
-  %sum = phi i64 [0, %0], [%sum.next, %next]
-  %state = call ptr @state_of(ptr %ctx, i64 %warp)
-  br i1 %of.living, label %living, label %waiting
-living:
-  %live.place = getelementptr i8, ptr %state, i64 {StateOffset.LIVE}
-  %live = load i32, ptr %live.place
-  br label %next
-waiting:
-  %wait = call i32 @waiting_lanes(ptr %state, i32 %counter)
-  br label %next
-next:
-  %lanes = phi i32 [%live, %living], [%wait, %waiting]
-  %count = call i32 @llvm.ctpop.i32(i32 %lanes)
-  %wide = zext i32 %count to i64
-  %sum.next = add i64 %sum, %wide
-  %warp.next = add i64 %warp, 1
-  %more = icmp ult i64 %warp.next, %warps
-  br i1 %more, label %loop, label %done
-done:
-  ret i64 %sum.next
-}}
-define internal void @fail(ptr %ctx, i64 %kind, i64 %instruction, i64 %thread) noinline {{
-  %block = call i64 @slot(ptr %ctx, i64 {Slot.BLOCK.value})
-  call void @set_slot(ptr %ctx, i64 {Slot.ERROR_KIND.value}, i64 %kind)
-  call void @set_slot(ptr %ctx, i64 {Slot.ERROR_INSTRUCTION.value}, i64 %instruction)
-  call void @set_slot(ptr %ctx, i64 {Slot.ERROR_BLOCK.value}, i64 %block)
-  call void @set_slot(ptr %ctx, i64 {Slot.ERROR_THREAD.value}, i64 %thread)
-  ret void
-}}"""
-
-
 def _field(number: int, field: BarrierField) -> int:
     return Slot.BARRIERS + BARRIER_FIELDS * number + field
-
-
-def _release(numbers: list[int], strict: bool) -> str:
-    """Write ``release``: let go who waits at a complete barrier, and count those barriers.
-
-    It returns -1 after filling the error record.
-    """
-    parts = []
-    for number in numbers:
-        parts.append(f"""  %released.{number} = call i64 @release_one(ptr %ctx, i32 {WAITING | number << ID_SHIFT},
-    i64 {Slot.BARRIERS + BARRIER_FIELDS * number})
-  %bad.{number} = icmp slt i64 %released.{number}, 0
-  br i1 %bad.{number}, label %bad, label %good.{number}
-good.{number}:""")
-    total = "0"
-    for number in numbers:
-        parts.append(f"  %total.{number} = add i64 {total}, %released.{number}")
-        total = f"%total.{number}"
-    body = "\n".join(parts)
-    return f"""{_release_one(strict)}
-define internal i64 @release(ptr %ctx) noinline {{
-{body}
-  ret i64 {total}
-bad:
-  ret i64 -1
-}}"""
-
-
-def _release_one(strict: bool) -> str:
-    expected, arrived, true = BarrierField.EXPECTED, BarrierField.ARRIVED, BarrierField.TRUE
-    return f"""define internal i64 @release_one(ptr %ctx, i32 %counter, i64 %record) noinline {{
-  %waiting = call i64 @count_threads(ptr %ctx, i32 %counter)
-  %nobody = icmp eq i64 %waiting, 0
-  br i1 %nobody, label %none, label %some
-none:
-  ret i64 0
-some:
-  %arrived.slot = add i64 %record, {arrived.value}
-  %arrived = call i64 @slot(ptr %ctx, i64 %arrived.slot)
-  %came = add i64 %waiting, %arrived
-  %expected.slot = add i64 %record, {expected.value}
-  %given = call i64 @slot(ptr %ctx, i64 %expected.slot)
-  %all = icmp eq i64 %given, 0
-  br i1 %all, label %everybody, label %compare
-everybody:
-  %alive = call i64 @count_threads(ptr %ctx, i32 0)
-  br label %compare
-compare:
-  %expected = phi i64 [%given, %some], [%alive, %everybody]
-  %complete = icmp uge i64 %came, %expected
-  br i1 %complete, label %test, label %none
-test:
-  %x = call i64 @slot(ptr %ctx, i64 {Slot.NTID_X.value})
-  %y = call i64 @slot(ptr %ctx, i64 {Slot.NTID_Y.value})
-  %z = call i64 @slot(ptr %ctx, i64 {Slot.NTID_Z.value})
-  %plane = mul i64 %x, %y
-  %threads = mul i64 %plane, %z
-  %gone = icmp ult i64 %expected, %threads
-  %gone.all = and i1 %gone, %all
-  %wrong = and i1 %gone.all, {"true" if strict else "false"}
-  br i1 %wrong, label %missing, label %go
-missing:
-  %at.slot = add i64 %record, {BarrierField.INSTRUCTION.value}
-  %at = call i64 @slot(ptr %ctx, i64 %at.slot)
-  %first = call i64 @first_gone(ptr %ctx)
-  call void @fail(ptr %ctx, i64 {ErrorKind.MISSING_THREADS.value}, i64 %at, i64 %first)
-  ret i64 -1
-go:
-  %true.slot = add i64 %record, {true.value}
-  %true = call i64 @slot(ptr %ctx, i64 %true.slot)
-  call void @set_slot(ptr %ctx, i64 %true.slot, i64 0)
-  call void @set_slot(ptr %ctx, i64 %arrived.slot, i64 0)
-  %result.slot = add i64 %record, {BarrierField.RESULT_TRUE.value}
-  call void @set_slot(ptr %ctx, i64 %result.slot, i64 %true)
-  %count.slot = add i64 %record, {BarrierField.RESULT_COUNT.value}
-  call void @set_slot(ptr %ctx, i64 %count.slot, i64 %came)
-  %epoch = call i64 @slot(ptr %ctx, i64 {Slot.EPOCH.value})
-  %epoch.next = add i64 %epoch, 1
-  call void @set_slot(ptr %ctx, i64 {Slot.EPOCH.value}, i64 %epoch.next)
-  %warps = call i64 @slot(ptr %ctx, i64 {Slot.WARPS.value})
-  br label %loop
-loop:
-  %warp = phi i64 [0, %go], [%warp.next, %next]
-  %state = call ptr @state_of(ptr %ctx, i64 %warp)
-  %lanes = call i32 @waiting_lanes(ptr %state, i32 %counter)
-  %idle = icmp eq i32 %lanes, 0
-  br i1 %idle, label %next, label %let
-let:
-  call void @let_go(ptr %state, i32 %lanes)
-  br label %next
-next:
-  %warp.next = add i64 %warp, 1
-  %more = icmp ult i64 %warp.next, %warps
-  br i1 %more, label %loop, label %done
-done:
-  ret i64 1
-}}
-define internal i64 @first_gone(ptr %ctx) noinline {{
-  br label %loop
-loop:
-  %warp = phi i64 [0, %0], [%warp.next, %loop]
-  %state = call ptr @state_of(ptr %ctx, i64 %warp)
-  %live.place = getelementptr i8, ptr %state, i64 {StateOffset.LIVE}
-  %live = load i32, ptr %live.place
-  %warp.next = add i64 %warp, 1
-  %whole = icmp eq i32 %live, -1
-  br i1 %whole, label %loop, label %done
-done:
-  %gone = xor i32 %live, -1
-  %lane = call i32 @llvm.cttz.i32(i32 %gone, i1 false)
-  %lane.wide = zext i32 %lane to i64
-  %base = shl i64 %warp, 5
-  %thread = add i64 %base, %lane.wide
-  ret i64 %thread
-}}"""
 
 
 def _start(numbers: list[int]) -> str:

@@ -12,14 +12,14 @@ Lanes that are not active compute garbage that nobody keeps, but they must not t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from ..errors import SimulatorError
-from .code import LANES, Code
 from .context import Slot
-from .literals import bits_of, literal, llvm_literal, llvm_type, mangled
+from .literals import bits_of, literal, llvm_type
 from .ptx import SIZES, Immediate, Instruction, Negated, Operand, Register, Sink, Special
 from .specials import special
+from .strips import Strips, Value
 
 if TYPE_CHECKING:
     from .layout import Layout
@@ -28,10 +28,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Emitter", "Value"]
 
-Value: TypeAlias = tuple[str, ...]
 
-
-class Emitter:
+class Emitter(Strips):
     """Writes the code of one kernel's ``step`` function, one instruction at a time.
 
     Attributes
@@ -51,12 +49,9 @@ class Emitter:
     """
 
     def __init__(self, module: ModuleText, layout: Layout, checks: Checks) -> None:
-        self.module = module
+        super().__init__(module)
         self.layout = layout
         self.checks = checks
-        self.code = Code(module.width)
-        self.W = module.width
-        self.strips = LANES // module.width
         self.instruction = Instruction("nop")
         self.index = 0
         self.prologue: list[str] = []
@@ -146,86 +141,6 @@ class Emitter:
                     views[type_] = self.cast(views[own], own, type_)
         return views[type_]
 
-    # Lane by lane.
-
-    def map(self, template: str, *values: Value, **words: object) -> Value:
-        """Write one LLVM instruction a strip and return its results."""
-        text = self.wide(template)
-        return self.code.each(lambda strip: text.format(*(value[strip] for value in values), **words))
-
-    def wide(self, text: str) -> str:
-        """Replace the ``W`` of vector types in `text` by the number of lanes."""
-        return text.replace("<W x", f"<{self.W} x")
-
-    def intrinsic(
-        self,
-        name: str,
-        result: str,
-        *values: Value,
-        types: tuple[str, ...] | None = None,
-        overloads: tuple[str, ...] | None = None,
-        trailing: str = "",
-    ) -> Value:
-        """Call ``llvm.<name>`` lane by lane.
-
-        Parameters
-        ----------
-        name : str
-            ``"fma"``, ``"ctpop"``, ``"fptosi.sat"``, ...
-        result : str
-            LLVM type of a lane of the result.
-        types : tuple of str
-            Types of a lane of each argument; all like `result` when not given.
-        overloads : tuple of str
-            Types in the intrinsic's name; just `result` when not given.
-        trailing : str
-            Last scalar argument with its type, such as ``"i1 false"``.
-        """
-        types = types or (result,) * len(values)
-        suffix = "".join(f".v{self.W}{mangled(each)}" for each in overloads or (result,))
-        arguments = [f"<{self.W} x {each}>" for each in types]
-        formal = ", ".join([*arguments, *([trailing.split()[0]] if trailing else [])])
-        self.module.declare(f"declare <{self.W} x {result}> @llvm.{name}{suffix}({formal})")
-        actual = [f"{type_} {{{position}}}" for position, type_ in enumerate(arguments)]
-        actual += [trailing] if trailing else []
-        return self.map(f"call <{self.W} x {result}> @llvm.{name}{suffix}({', '.join(actual)})", *values)
-
-    def select(self, condition: Value, then: Value, otherwise: Value, type_: str) -> Value:
-        """Choose lane by lane; `type_` is the LLVM type of a lane."""
-        template = f"select <W x i1> {{0}}, <W x {type_}> {{1}}, <W x {type_}> {{2}}"
-        return self.map(template, condition, then, otherwise)
-
-    def cast(self, value: Value, own: str, type_: str) -> Value:
-        """Reinterpret a value; a wider type is filled with zeros, a narrower one truncated."""
-        have, want = bits_of(own), bits_of(type_)
-        if own == type_:
-            return value
-        if have == want:
-            return self.map(f"bitcast <W x {own}> {{0}} to <W x {type_}>", value)
-        value = self.cast(value, own, f"i{have}")
-        step = "trunc" if have > want else "zext"
-        value = self.map(f"{step} <W x i{have}> {{0}} to <W x i{want}>", value)
-        return self.cast(value, f"i{want}", type_)
-
-    def constant(self, type_: str, value: int | float) -> Value:
-        """Return one constant in every lane; an int is a bit pattern where `type_` is floating."""
-        return self._splat_literal(type_, llvm_literal(value, type_))
-
-    def _splat_literal(self, type_: str, text: str) -> Value:
-        return (f"splat ({type_} {text})",) * self.strips
-
-    def lanes(self, type_: str, values: list[int]) -> Value:
-        """Return a constant that differs from lane to lane; `values` has one for each of the 32."""
-        texts = [f"{type_} {llvm_literal(value, type_)}" for value in values]
-        return tuple(f"<{', '.join(texts[start : start + self.W])}>" for start in range(0, LANES, self.W))
-
-    def splat(self, type_: str, scalar: str) -> Value:
-        """Return the scalar named `scalar` in every lane."""
-        if not scalar.startswith("%"):
-            return self._splat_literal(type_, scalar)
-        first = self.map(f"insertelement <W x {type_}> poison, {type_} {scalar}, i32 0")
-        return self.map(f"shufflevector <W x {type_}> {{0}}, <W x {type_}> poison, <W x i32> zeroinitializer", first)
-
     # Lanes that run.
 
     def active(self) -> Value:
@@ -249,33 +164,7 @@ class Emitter:
         self._guard = guard
         return value
 
-    def mask(self, scalar: str) -> Value:
-        """Spread the bits of an ``i32`` over the lanes."""
-        if self.strips == 1:
-            return self.map(f"bitcast i32 {scalar} to <W x i1>")
-        parts = []
-        for strip in range(self.strips):
-            bits = scalar
-            if strip:
-                bits = self.code.strip(strip, f"lshr i32 {bits}, {strip * self.W}")
-            bits = self.code.strip(strip, f"trunc i32 {bits} to i{self.W}")
-            parts.append(self.code.strip(strip, f"bitcast i{self.W} {bits} to <{self.W} x i1>"))
-        return tuple(parts)
-
-    def bits(self, mask: Value) -> str:
-        """Gather a value of ``i1`` into a scalar ``i32``. Ends the run of strips."""
-        total = ""
-        for strip in range(self.strips):
-            part = self.code.line(f"bitcast <{self.W} x i1> {mask[strip]} to i{self.W}")
-            if self.W < LANES:
-                part = self.code.line(f"zext i{self.W} {part} to i32")
-            if strip:
-                part = self.code.line(f"shl i32 {part}, {strip * self.W}")
-                part = self.code.line(f"or i32 {total}, {part}")
-            total = part
-        return total
-
-    # Scalars and helpers.
+    # The context, and errors.
 
     def slot(self, slot: Slot, type_: str = "i64", offset: int = 0) -> str:
         """Load a slot of the context."""
@@ -292,14 +181,6 @@ class Emitter:
                 f"  {name} = load {type_}, ptr {name}.place",
             ]
         return name
-
-    def buffer(self, name: str, size: int) -> str:
-        """Return scratch memory of at least `size` bytes, shared by all who use `name`."""
-        return self.module.buffer(name, size)
-
-    def runtime(self, name: str, text: str) -> str:
-        """Add a function written in IR to the module, once, and return ``@name``."""
-        return self.module.function(name, self.wide(text))
 
     def fail_if(self, condition: str) -> None:
         """Leave the warp with ``Status.ERROR`` where the scalar `condition` is true.
