@@ -45,6 +45,7 @@ struct LogSoftmax {
     static constexpr bool ELEMENTS = true;
     static constexpr bool KEEPS_TERMS = false;
     static constexpr bool SHORT_SUM = false;
+    static constexpr double TRACE = ARITHMETIC::WIDE ? 0.0 : 0x1p-960;
     struct Row {
         double anchor;
         Two log_sum;
@@ -62,8 +63,9 @@ struct LogSoftmax {
     __device__ __forceinline__ T of_value(double x, Row row) const {
         const Two d = ARITHMETIC::difference(x, row.anchor);
         const Two s = two_sum(d.hi, -row.log_sum.hi);
-        const double sum = __dadd_rn(s.hi, __dadd_rn(s.lo, __dsub_rn(d.lo, row.log_sum.lo)));
-        return Element<T>::round(d.hi == negative_infinity() ? s.hi : sum);
+        // x - m alone is often half way between two 16-bit numbers: the low word decides.
+        const double low = __dadd_rn(s.lo, __dsub_rn(d.lo, row.log_sum.lo));
+        return d.hi == negative_infinity() ? Element<T>::round(s.hi) : round_once<T>(s.hi, low);
     }
 };
 
