@@ -28,6 +28,8 @@ def shuffle(e: Emitter, instruction: Instruction) -> None:
     The operand ``c`` holds, in its bits 0 to 4, the bound on the source lane within the
     segment and, in its bits 8 to 12, the bits of the lane number that name the segment.
     """
+    if not instruction.has("sync"):
+        raise unknown(instruction, "shuffles without .sync ended with sm_70")
     target, source, b, c = instruction.operands[:4]
     mode = next(each for each in instruction.modifiers if each in ("up", "down", "bfly", "idx"))
     value = e.read(source, "b32")
@@ -127,6 +129,8 @@ done:
 @opcode("vote")
 def vote(e: Emitter, instruction: Instruction) -> None:
     """``vote.sync``: whether all, any, or which lanes of the mask bring a true predicate."""
+    if not instruction.has("sync"):
+        raise unknown(instruction, "votes without .sync ended with sm_70")
     target, source, mask = instruction.operands[:3]
     mode = next(each for each in instruction.modifiers if each in ("all", "any", "uni", "ballot"))
     bits = e.bits(e.map("and <W x i1> {0}, {1}", e.read(source, "pred"), e.active()))
