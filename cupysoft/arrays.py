@@ -114,7 +114,8 @@ def layout(shape: Sequence[int], reduced: Iterable[int], strides: Sequence[Seque
 
 def _joined(axes: Iterable[Axis]) -> tuple[Axis, ...]:
     """Drop axes of size 1, order the rest by falling stride, and join neighbours."""
-    ordered = sorted((axis for axis in axes if axis.size != 1), key=lambda axis: -abs(axis.strides[0]))
+    # Where the first array stands still, as a broadcast one does, the next decides.
+    ordered = sorted((axis for axis in axes if axis.size != 1), key=lambda axis: [-abs(s) for s in axis.strides])
     result: list[Axis] = []
     for inner in ordered:
         if result and _adjacent(result[-1], inner):

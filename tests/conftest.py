@@ -82,7 +82,7 @@ def _backends() -> list[Any]:
     import cupy
 
     gpu = [pytest.param("gpu", marks=pytest.mark.gpu)] if cupy.cuda.is_available() else []
-    return ["host", *gpu]
+    return ["host", "simulated", *gpu]
 
 
 @pytest.fixture(scope="session", params=_backends())

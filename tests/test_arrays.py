@@ -37,6 +37,11 @@ def test_axes_are_joined_only_where_every_array_allows_it() -> None:
     assert both.reduced == (Axis(4, (6, 0)), Axis(6, (1, 1)))
 
 
+def test_where_the_first_array_is_broadcast_the_next_decides_the_order() -> None:
+    both = layout((5, 7), (), [(0, 0), (1, 5)])
+    assert both.batch == (Axis(35, (0, 1)),)
+
+
 def test_axes_of_size_one_vanish() -> None:
     assert layout((1, 1), (0,), [(1, 1)]) == Layout((), ())
     assert layout((1, 1), (0,), [(1, 1)]).columns == 1

@@ -10,7 +10,7 @@ import numpy as np
 from cupysoft.arrays import accepted_dtype, common_dtype
 from cupysoft.errors import OutError, ShapeError
 
-__all__ = ["Owner", "broadcast_shape", "checked_out", "is_weak", "operand_dtype", "same_view"]
+__all__ = ["Owner", "address", "broadcast_shape", "checked_out", "is_weak", "operand_dtype", "same_view"]
 
 # Steps that NumPy may spend on deciding whether two views share an element, before they count as sharing.
 OVERLAP_WORK = 10_000
@@ -117,10 +117,10 @@ def _shares_with_itself(array: Any) -> bool:
 def same_view(x: Any, out: Any) -> bool:
     """Whether `out` is `x` itself: the same elements in the same order, which every kernel may overwrite in place."""
     return bool(
-        _address(x) == _address(out) and x.shape == out.shape and x.strides == out.strides and x.dtype == out.dtype
+        address(x) == address(out) and x.shape == out.shape and x.strides == out.strides and x.dtype == out.dtype
     )
 
 
-def _address(array: Any) -> int:
+def address(array: Any) -> int:
     """Address of the first element."""
     return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)

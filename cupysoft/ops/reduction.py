@@ -11,7 +11,8 @@ import numpy as np
 from cupysoft.arrays import normalize_axes, real_dtype
 from cupysoft.errors import OutError
 from cupysoft.ops.arguments import broadcast_shape, checked_out, operand_dtype
-from cupysoft.ops.targets import Target, target_of
+from cupysoft.ops.target import Target
+from cupysoft.ops.targets import target_of
 
 __all__ = ["logsumexp"]
 

@@ -8,7 +8,8 @@ from cupysoft.arrays import normalize_axes
 from cupysoft.errors import ShapeError
 from cupysoft.ops import reduction
 from cupysoft.ops.arguments import checked_out, operand_dtype, same_view
-from cupysoft.ops.targets import Target, target_of
+from cupysoft.ops.target import Target
+from cupysoft.ops.targets import target_of
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from cupysoft.arrays import accepted_dtype, common_dtype, normalize_axes
 from cupysoft.errors import DtypeError, ShapeError
-from cupysoft.ops.targets import StateArrays, Target, target_of
+from cupysoft.ops.target import StateArrays, Target
+from cupysoft.ops.targets import target_of
 
 __all__ = ["SoftmaxState"]
 

@@ -11,6 +11,9 @@ import pytest
 import cupysoft
 from tests.ops.comparison import assert_same, both, scipys
 
+pytestmark = pytest.mark.usefixtures("place")
+
+
 F4 = np.arange(6, dtype="f4").reshape(2, 3)
 INF, NAN = np.inf, np.nan
 
@@ -145,7 +148,7 @@ def test_the_sum_over_nothing_has_sign_zero() -> None:
     assert_same(cupysoft.logsumexp(np.zeros(0, "c8"), return_sign=True), (np.float32(-INF), np.complex64(0)))
 
 
-@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8"])
 def test_a_weight_of_zero_masks_anything_everywhere(dtype: str) -> None:
     """SciPy forgets the mask where the result is infinite, and says NaN."""
     for a, b, expected in (([INF], [0], -INF), ([NAN, NAN], [0, 0], -INF), ([NAN, INF], [0, 1], INF)):
@@ -155,6 +158,12 @@ def test_a_weight_of_zero_masks_anything_everywhere(dtype: str) -> None:
 def test_several_axes_of_an_empty_array() -> None:
     """SciPy fails with an IndexError."""
     assert cupysoft.logsumexp(np.zeros((2, 0)), axis=(0, 1)) == -INF
+
+
+@pytest.mark.parametrize("imaginary", [0, 1, -2])
+def test_an_infinite_real_part_gives_an_infinite_result(imaginary: float) -> None:
+    assert cupysoft.logsumexp([complex(INF, imaginary), 1]).real == INF
+    assert cupysoft.logsumexp([complex(INF, imaginary), 1], return_sign=True)[0] == INF
 
 
 def test_no_axis_of_an_empty_array() -> None:

@@ -10,6 +10,9 @@ import pytest
 import cupysoft
 from cupysoft.errors import OutError
 
+pytestmark = pytest.mark.usefixtures("place")
+
+
 X = np.random.default_rng(0).normal(scale=5, size=(4, 6)).astype("f4")
 FUNCTIONS = (cupysoft.softmax, cupysoft.log_softmax)
 

@@ -11,6 +11,9 @@ import pytest
 import cupysoft
 from tests.ops.comparison import assert_same, both, scipys
 
+pytestmark = pytest.mark.usefixtures("place")
+
+
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
 NORMALIZED = ("softmax", "log_softmax")
 

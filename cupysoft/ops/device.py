@@ -1,0 +1,92 @@
+"""One operation on a device, simulated or CuPy's: the arrays' layout, the plan for it, and its launch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+from cupysoft.arrays import layout
+from cupysoft.ops import plans
+from cupysoft.ops.arguments import address
+from cupysoft.ops.target import StateArrays
+from cupysoft.runtime.launch import run
+
+__all__ = ["logsumexp", "softmax", "state_of"]
+
+# The widest access of a kernel; a higher alignment is of no use.
+WIDEST = 16
+
+# A plan is a value that follows from its arguments: the same call need not be planned twice.
+_softmax_plan = functools.lru_cache(1024)(plans.softmax)
+_logsumexp_plan = functools.lru_cache(1024)(plans.logsumexp)
+_state_plan = functools.lru_cache(1024)(plans.state)
+
+
+def softmax(device: Any, x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> None:
+    """Write softmax, or its logarithm, of `x` over `axes` to `out`."""
+    x, target = readable(x), out if is_readable(out) else out.copy()
+    rows = layout(x.shape, axes, [strides(x), strides(target)])
+    plan = _softmax_plan(rows, x.dtype, alignments(x, target), log=log)
+    run(plan, {"x": x, "out": target}, device)
+    if target is not out:
+        out[...] = target
+
+
+def logsumexp(device: Any, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None) -> None:
+    """Write the logarithm of sum(b exp(a)) over `axes` to `out`, and its sign to `sign`."""
+    results = {"out": out} if sign is None else {"out": out, "sign": sign}
+    targets = {role: array if is_readable(array) else array.copy() for role, array in results.items()}
+    inputs = {"x": readable(a)} if b is None else {"x": readable(a), "b": readable(b)}
+    seen = [*map(strides, inputs.values()), *(spread(strides(array), axes, a.ndim) for array in targets.values())]
+    plan = _logsumexp_plan(
+        layout(a.shape, axes, seen),
+        a.dtype,
+        alignments(*inputs.values(), *targets.values()),
+        weighted=b is not None,
+        signed=sign is not None,
+    )
+    run(plan, {**inputs, **targets}, device)
+    for role, array in results.items():
+        if targets[role] is not array:
+            array[...] = targets[role]
+
+
+def state_of(device: Any, xp: Any, x: Any, axes: tuple[int, ...]) -> StateArrays:
+    """Give the state of the rows of `x`, in new arrays."""
+    x = readable(x)
+    kept = tuple(n for i, n in enumerate(x.shape) if i not in axes)
+    m, l_hi, l_lo = (xp.empty(kept, "f8") for _ in range(3))
+    rows = layout(x.shape, axes, [strides(x), spread(strides(m), axes, x.ndim)])
+    run(_state_plan(rows, x.dtype, alignments(x, m)), {"x": x, "m": m, "l_hi": l_hi, "l_lo": l_lo}, device)
+    return m, l_hi, l_lo
+
+
+def strides(array: Any) -> tuple[int, ...]:
+    """Give strides in elements."""
+    size = array.dtype.itemsize
+    return tuple(step // size for step in array.strides)
+
+
+def spread(kept: Sequence[int], axes: tuple[int, ...], ndim: int) -> tuple[int, ...]:
+    """Put stride 0 in the place of each reduced axis."""
+    steps = iter(kept)
+    return tuple(0 if i in axes else next(steps) for i in range(ndim))
+
+
+def alignments(*arrays: Any) -> tuple[int, ...]:
+    """For each array the largest power of two, up to the widest access, that divides its address."""
+    return tuple(min(WIDEST, (at & -at) or WIDEST) for at in map(address, arrays))
+
+
+def readable(array: Any) -> Any:
+    """Give `array`, or a copy of it if its elements do not lie at multiples of their size, as in packed records."""
+    return array if is_readable(array) else array.copy()
+
+
+def is_readable(array: Any) -> bool:
+    """Whether kernels can read the elements where they are."""
+    size = array.dtype.itemsize
+    return address(array) % size == 0 and all(
+        step % size == 0 for step, n in zip(array.strides, array.shape, strict=True) if n > 1
+    )

@@ -1,0 +1,115 @@
+"""Operations by the CUDA kernels: on NumPy arrays and the simulated device, or on CuPy arrays and their device."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any
+
+import numpy as np
+
+from cupysoft.arrays import library_of
+from cupysoft.errors import DtypeError
+from cupysoft.ops import device as compute
+from cupysoft.ops import pointwise
+from cupysoft.ops.host_target import HostTarget
+from cupysoft.ops.pointwise import Factory
+from cupysoft.ops.target import StateArrays
+from cupysoft.runtime import cuda
+
+__all__ = ["CudaTarget", "SimulatedTarget"]
+
+
+class _ByKernels(ABC):
+    """The operations, by plans that are launched on `device`, and by ElementwiseKernels."""
+
+    device: Any
+    xp: Any
+
+    @property
+    @abstractmethod
+    def elementwise(self) -> Factory:
+        """The class ElementwiseKernel of the library."""
+
+    def softmax(self, x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> None:
+        """Run the plan of the kernels."""
+        compute.softmax(self.device, x, axes, out, log=log)
+
+    def logsumexp(self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None) -> None:
+        """Run the plan of the kernels."""
+        compute.logsumexp(self.device, a, axes, b, out, sign)
+
+    def state_of(self, x: Any, axes: tuple[int, ...]) -> StateArrays:
+        """Run the plan of the kernels."""
+        return compute.state_of(self.device, self.xp, x, axes)
+
+    def merge(self, first: StateArrays, second: StateArrays) -> StateArrays:
+        """Run an ElementwiseKernel."""
+        return pointwise.merge(self.elementwise, self.xp, first, second)
+
+    def state_logsumexp(self, state: StateArrays, out: Any) -> None:
+        """Run an ElementwiseKernel."""
+        pointwise.state_logsumexp(self.elementwise, state, out)
+
+    def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
+        """Run an ElementwiseKernel."""
+        pointwise.state_softmax(self.elementwise, state, x, axes, out)
+
+
+class SimulatedTarget(_ByKernels, HostTarget):
+    """NumPy arrays, computed by the CUDA kernels on the simulated device."""
+
+    def __init__(self, device: Any) -> None:
+        self.device = device
+
+    @property
+    def elementwise(self) -> Factory:
+        """The simulator's."""
+        from cupysoft.simulator import ElementwiseKernel
+
+        return ElementwiseKernel
+
+
+class CudaTarget(_ByKernels):
+    """CuPy arrays, computed by the CUDA kernels on the device that holds them, on its current stream."""
+
+    kind = "a CuPy array"
+
+    def __init__(self, function: str, operands: Mapping[str, object]) -> None:
+        self.xp = cuda.import_cupy()
+        arrays = {name: cuda.as_cupy(value) for name, value in operands.items() if library_of(value) != "numpy"}
+        places = {name: array.device.id for name, array in arrays.items()}
+        if len(set(places.values())) > 1:
+            came = ", ".join(f"{name} on device {place}" for name, place in places.items())
+            raise DtypeError(f"{function}: {came}; all arrays of a call must be on one device")
+        self.device_id = next(iter(places.values()))
+        self.device = cuda.CupyDevice()
+
+    @property
+    def elementwise(self) -> Factory:
+        """CuPy's."""
+        return self.xp.ElementwiseKernel  # type: ignore[no-any-return]
+
+    def own(self, value: object) -> Any | None:
+        """Give a CUDA array of any library as a CuPy array, if it lies on this device."""
+        if library_of(value) == "numpy":
+            return None
+        array = cuda.as_cupy(value)
+        return array if array.device.id == self.device_id else None
+
+    def array(self, function: str, argument: str, value: object) -> Any:
+        """Take a CUDA array as it is; a scalar becomes an array without a copy from the host."""
+        array = self.own(value)
+        if array is None:
+            scalar = np.asarray(value)
+            array = self.xp.full((), scalar[()], dtype=scalar.dtype)
+        return array
+
+    def scope(self) -> AbstractContextManager[object]:
+        """Make the arrays' device current."""
+        return self.xp.cuda.Device(self.device_id)  # type: ignore[no-any-return]
+
+    def overlap(self, first: Any, second: Any) -> bool:
+        """Compare address ranges, which needs no work on the device."""
+        return bool(self.xp.may_share_memory(first, second))

@@ -1,0 +1,78 @@
+"""Operations on NumPy arrays, in NumPy."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+import numpy as np
+
+from cupysoft import host
+from cupysoft.errors import DtypeError, ShapeError
+from cupysoft.ops.arguments import OVERLAP_WORK
+from cupysoft.ops.target import StateArrays
+
+__all__ = ["HostTarget"]
+
+
+class HostTarget:
+    """NumPy arrays, computed by `cupysoft.host`."""
+
+    kind = "a NumPy array"
+    xp: Any = np
+
+    def own(self, value: object) -> Any | None:
+        """Give an ndarray as it is."""
+        return value if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray) else None
+
+    def array(self, function: str, argument: str, value: object) -> Any:
+        """Turn a sequence, scalar or array into a plain ndarray."""
+        if isinstance(value, np.ma.MaskedArray):
+            raise DtypeError(
+                f"{function}: {argument} is a masked array, whose mask would be ignored; expected a plain array. "
+                f"Write -inf over what is masked, as {argument}.filled(-numpy.inf) does"
+            )
+        try:
+            return np.asarray(value)
+        except ValueError as error:
+            raise ShapeError(
+                f"{function}: {argument} cannot be made an array ({error}); "
+                "expected numbers in nested sequences of equal length"
+            ) from None
+
+    def scope(self) -> AbstractContextManager[object]:
+        """Nothing to make current."""
+        return nullcontext()
+
+    def overlap(self, first: Any, second: Any) -> bool:
+        """Decide exactly where that is cheap, and say yes where it is not."""
+        if not np.may_share_memory(first, second):
+            return False
+        try:
+            return np.shares_memory(first, second, max_work=OVERLAP_WORK)  # type: ignore[arg-type]
+        except np.exceptions.TooHardError:
+            return True
+
+    def softmax(self, x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> None:
+        """Compute in NumPy."""
+        (host.log_softmax if log else host.softmax)(x, axes, out)
+
+    def logsumexp(self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None) -> None:
+        """Compute in NumPy."""
+        host.logsumexp(a, axes, b, out, sign)
+
+    def state_of(self, x: Any, axes: tuple[int, ...]) -> StateArrays:
+        """Compute in NumPy."""
+        return host.state_of(x, axes)
+
+    def merge(self, first: StateArrays, second: StateArrays) -> StateArrays:
+        """Compute in NumPy."""
+        return host.merge_states(host.State(*first), host.State(*second))
+
+    def state_logsumexp(self, state: StateArrays, out: Any) -> None:
+        """Compute in NumPy."""
+        host.state_logsumexp(host.State(*state), out)
+
+    def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
+        """Compute in NumPy."""
+        host.state_softmax(host.State(*state), x, axes, out)

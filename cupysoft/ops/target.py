@@ -1,0 +1,56 @@
+"""What an operation needs of the place where it runs."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, TypeAlias
+
+__all__ = ["StateArrays", "Target"]
+
+StateArrays: TypeAlias = tuple[Any, Any, Any]
+"""Maximum, and sum of exponentials in two words: float64 arrays of the rows' shape."""
+
+
+class Target(Protocol):
+    """What an operation needs of the place where it runs.
+
+    Attributes
+    ----------
+    kind : str
+        What its arrays are called in messages.
+    xp : module
+        NumPy or CuPy.
+    """
+
+    kind: str
+    xp: Any
+
+    def own(self, value: object) -> Any | None:
+        """Give `value` as an array of this target without a copy, or None."""
+
+    def array(self, function: str, argument: str, value: object) -> Any:
+        """Turn what a user passed into an array of this target."""
+
+    def scope(self) -> AbstractContextManager[object]:
+        """Make the device current on which the arrays lie."""
+
+    def overlap(self, first: Any, second: Any) -> bool:
+        """Whether two arrays may share an element."""
+
+    def softmax(self, x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> None:
+        """Write softmax, or its logarithm, of `x` over `axes` to `out`."""
+
+    def logsumexp(self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None) -> None:
+        """Write the logarithm of sum(b exp(a)) over `axes` to `out`, and its sign to `sign`."""
+
+    def state_of(self, x: Any, axes: tuple[int, ...]) -> StateArrays:
+        """Give the state of the rows of `x`, which has elements."""
+
+    def merge(self, first: StateArrays, second: StateArrays) -> StateArrays:
+        """Give the state of the elements of both."""
+
+    def state_logsumexp(self, state: StateArrays, out: Any) -> None:
+        """Write the logarithm of the state's sum of exponentials to `out`."""
+
+    def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
+        """Write exp(x) over the state's sum of exponentials to `out`."""
