@@ -33,6 +33,9 @@ PIECE = 1 << 15
 TALL_ROW, TALL_PIECE = 1 << 12, 1 << 10
 """The same two where the buffer is column-major."""
 
+SHORT_ROW = 24
+"""Rows up to this length are turned to column-major, where they lie: the overhead of NumPy's loops is by inner loop."""
+
 NEIGHBOURS = 16
 """Rows that a column-major block holds at least: a cache line of float32."""
 
@@ -62,7 +65,8 @@ class Grid:
         self.batch_shape = tuple(x.shape[i] for i in batch)
         self.reduced_shape = tuple(x.shape[i] for i in reduced)
         self.rows, self.columns = math.prod(self.batch_shape), math.prod(self.reduced_shape)
-        self.tall = self.rows > 1 and _least(steps[i] for i in batch) < _least(steps[i] for i in reduced)
+        neighbours = _least(steps[i] for i in batch) < _least(steps[i] for i in reduced)
+        self.tall = self.rows > 1 and (neighbours or self.columns <= SHORT_ROW)
         self.parallel = x.size > SMALL
         self._block = BLOCK[plain]
 
@@ -78,6 +82,8 @@ class Grid:
     def pieces(self) -> list[Box]:
         """Boxes of the reduced axes; one, unless rows are too long for a block."""
         longest, piece = (TALL_ROW, TALL_PIECE) if self.tall else (LONG_ROW, PIECE)
+        if self.tall:  # few rows leave room for longer pieces
+            piece = max(piece, self._block // self.rows)
         return list(_boxes(self.reduced_shape, self.columns if self.columns <= longest else piece))
 
     def batches(self) -> list[Box]:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cupysoft.host import exact
 from cupysoft.host.blocks import Box, Grid
 from cupysoft.host.exponential import LOWEST, exp_words, log_words
-from cupysoft.host.states import State, anchored, merge, shifted
+from cupysoft.host.states import State, anchored, merge_all, shifted
 from cupysoft.host.sums import WILD_HIGH, WILD_LOW, merge_sizes
 from cupysoft.host.threads import for_each
 from cupysoft.host.trigonometric import WIDEST_ANGLE, cos_sin_words
@@ -52,7 +52,8 @@ def rows(
         a, *b = (grid.load(view[box], np.complex128) for view in views)
         return _row_sums(a, b[0] if b else None)
 
-    sums = functools.reduce(_merged, for_each(sums_of, boxes, parallel=len(boxes) > 1))
+    parts = for_each(sums_of, boxes, parallel=len(boxes) > 1)
+    sums = _merged(parts) if len(parts) > 1 else parts[0]
     result, sign, doubtful = _logarithm(sums)
     for i in np.flatnonzero(doubtful):
         a, *b = (np.concatenate([grid.load(view[box], np.complex128)[i] for box in boxes]) for view in views)
@@ -117,13 +118,13 @@ def _added(first: _Words, second: _Words) -> _Words:
     return add_words(*first, *second)
 
 
-def _merged(first: ComplexSums, second: ComplexSums) -> ComplexSums:
+def _merged(parts: list[ComplexSums]) -> ComplexSums:
     return ComplexSums(
-        merge(first.re, second.re),
-        merge(first.im, second.im),
-        merge_sizes(first.re.m, first.size, second.re.m, second.size),
-        first.special | second.special,
-        first.direct + second.direct,
+        merge_all([part.re for part in parts]),
+        merge_all([part.im for part in parts]),
+        merge_sizes([(part.re.m, part.size) for part in parts]),
+        np.any([part.special for part in parts], axis=0),
+        np.sum([part.direct for part in parts], axis=0),
     )
 
 

@@ -103,7 +103,8 @@ def _rows(grid: Grid, views: list[npt.NDArray[Any]], batch: Box, *, signed: bool
         a, *b = (grid.load(view[box]) for view in views)
         return row_sums(a, b[0] if b else None, plain=plain)
 
-    sums = functools.reduce(merge_sums, for_each(sums_of, boxes, parallel=len(boxes) > 1))
+    parts = for_each(sums_of, boxes, parallel=len(boxes) > 1)
+    sums = merge_sums(parts) if len(parts) > 1 else parts[0]
     rows, doubtful = log_sums(sums, weighted=len(views) > 1, plain=plain)
     if doubtful.any():
         places = np.flatnonzero(doubtful)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ from cupysoft.host.blocks import Box, Grid
 from cupysoft.host.exponential import log_words
 from cupysoft.host.rounding import store
 from cupysoft.host.softmax import is_plain
-from cupysoft.host.states import State, identity, merge, probabilities, row_state
+from cupysoft.host.states import State, identity, merge, merge_all, probabilities, row_state
 from cupysoft.host.threads import for_each
 from cupysoft.host.words import two_sum
 
@@ -28,7 +27,7 @@ def state_of(x: npt.NDArray[Any], axes: tuple[int, ...]) -> State:
 
     def one_batch(batch: Box) -> None:
         states = [row_state(grid.load(source[box]), plain=plain) for box in grid.boxes(batch)]
-        merged = functools.reduce(merge, states)
+        merged = merge_all(states)
         for target, words in zip(targets, merged, strict=True):
             target[batch] = words.reshape(target[batch].shape)
 

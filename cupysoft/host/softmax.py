@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cupysoft.host.blocks import Box, Grid
-from cupysoft.host.states import State, log_probabilities, merge, probabilities, row_state
+from cupysoft.host.states import State, log_probabilities, merge_all, probabilities, row_state
 from cupysoft.host.threads import for_each, ieee_arithmetic
 from cupysoft.host.words import FloatArray
 
@@ -89,5 +89,5 @@ def _walk(
         boxes = grid.boxes(batch)
         states = for_each(state_of, boxes, parallel=True)
         with ieee_arithmetic():
-            state = functools.reduce(merge, states)
+            state = merge_all(states)
         for_each(functools.partial(finish, state=state), boxes, parallel=True)

@@ -13,7 +13,7 @@ import numpy as np
 from cupysoft.host.exponential import LOWEST, exp_parts, exp_words, log_words, scale_by_power
 from cupysoft.host.words import FloatArray, add_words, fast_two_sum, sum_words, two_product, two_sum
 
-__all__ = ["State", "anchored", "identity", "log_total", "merge", "row_state", "shifted"]
+__all__ = ["State", "anchored", "identity", "log_total", "merge", "merge_all", "row_state", "shifted"]
 
 ONE_STEP = 1.0 + 2.0**-52
 
@@ -40,6 +40,16 @@ def merge(first: State, second: State) -> State:
     hi, lo = add_words(a_hi, a_lo, b_hi, b_lo)
     finite = np.isfinite(rough)
     return State(m, np.where(finite, hi, rough), np.where(finite, lo, 0.0))
+
+
+def merge_all(states: list[State]) -> State:
+    """Give the state of the elements of all; neighbours are merged in rounds, all pairs of a round at once."""
+    stacked = State(*(np.stack(words) for words in zip(*states, strict=True)))
+    while (count := len(stacked.m)) > 1:
+        half = count // 2
+        merged = merge(*(State(*(word[start : 2 * half : 2] for word in stacked)) for start in (0, 1)))
+        stacked = State(*(np.concatenate(pair) for pair in zip(merged, (w[2 * half :] for w in stacked), strict=True)))
+    return State(*(word[0] for word in stacked))
 
 
 def _rescaled(state: State, m: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from cupysoft.host.exponential import LOWEST, exp_words
-from cupysoft.host.states import State, anchored, merge, row_state, shifted
+from cupysoft.host.states import State, anchored, merge_all, row_state, shifted
 from cupysoft.host.words import FloatArray, exponent_above, sum_words, two_product
 
 __all__ = ["Sums", "merge_sizes", "merge_sums", "row_sums"]
@@ -27,17 +27,15 @@ class Sums(NamedTuple):
     size: FloatArray
 
 
-def merge_sums(first: Sums, second: Sums) -> Sums:
-    """Give the sums of the terms of both."""
-    size = merge_sizes(first.state.m, first.size, second.state.m, second.size)
-    return Sums(merge(first.state, second.state), size)
+def merge_sums(sums: list[Sums]) -> Sums:
+    """Give the sums of the terms of all."""
+    return Sums(merge_all([each.state for each in sums]), merge_sizes([(each.state.m, each.size) for each in sums]))
 
 
-def merge_sizes(m: FloatArray, size: FloatArray, other_m: FloatArray, other_size: FloatArray) -> FloatArray:
-    """Add sizes relative to exp(m) and exp(other_m); an infinite one stays, however low its anchor."""
-    zero = np.zeros_like(size)
-    merged = merge(State(m, size, zero), State(other_m, other_size, zero)).l_hi
-    return np.where(np.isinf(size) | np.isinf(other_size), np.inf, merged)
+def merge_sizes(sizes: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
+    """Add sizes, each given with its anchor; an infinite one stays, however low its anchor."""
+    merged = merge_all([State(m, size, np.zeros_like(size)) for m, size in sizes]).l_hi
+    return np.where(np.isinf([size for _, size in sizes]).any(axis=0), np.inf, merged)
 
 
 def row_sums(a: FloatArray, b: FloatArray | None, *, plain: bool) -> Sums:
