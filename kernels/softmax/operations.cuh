@@ -63,9 +63,11 @@ struct LogSoftmax {
     __device__ __forceinline__ T of_value(double x, Row row) const {
         const Two d = ARITHMETIC::difference(x, row.anchor);
         const Two s = two_sum(d.hi, -row.log_sum.hi);
-        // x - m alone is often half way between two 16-bit numbers: the low word decides.
-        const double low = __dadd_rn(s.lo, __dsub_rn(d.lo, row.log_sum.lo));
-        return d.hi == negative_infinity() ? Element<T>::round(s.hi) : round_once<T>(s.hi, low);
+        // x - m often lies halfway between two numbers of a short type. Then the least bit of log(l) decides; where its
+        // terms have underflowed, it is still above 0 for every x below m: a trace of x - m stands for it.
+        const double low = __fma_rn(d.hi, TRACE, __dadd_rn(s.lo, __dsub_rn(d.lo, row.log_sum.lo)));
+        // The low word of -inf is NaN, which fmax drops, without a branch.
+        return round_once<T>(s.hi, fmax(low, -0x1p+1000));
     }
 };
 
