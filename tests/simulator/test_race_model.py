@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cupysoft.simulator as simulator
@@ -71,6 +71,7 @@ def races(operations: npt.NDArray[Any], cells: npt.NDArray[Any], barriers: npt.N
 
 
 @pytest.mark.parametrize("kind", KERNELS)
+@settings(max_examples=max(300, settings().max_examples))
 @given(data=st.data())
 def test_a_program_is_refused_exactly_when_it_races(kind: str, data: st.DataObject) -> None:
     rng = np.random.default_rng(data.draw(st.integers(0, 1 << 32), label="seed"))

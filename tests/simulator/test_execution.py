@@ -1,0 +1,161 @@
+"""How launches are carried out: threads, interruption, the order of blocks, the arithmetic of the CPU."""
+
+from __future__ import annotations
+
+import _thread
+import platform
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import cupysoft.simulator as simulator
+from cupysoft.simulator.execute import Schedule, ranges_of
+
+FOREVER = r"""
+extern "C" __global__ void forever(int* x) { while (atomicAdd(x, 0) == 0) { } }"""
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_a_kernel_that_never_ends_can_be_interrupted(check: bool) -> None:
+    kernel = simulator.RawKernel(FOREVER, "forever")
+    kernel((1,), (32,), (np.ones(1, np.int32),))
+    timer = threading.Timer(0.3, _thread.interrupt_main)
+    timer.start()
+    began = time.monotonic()
+    with simulator.Device(check=check), pytest.raises(KeyboardInterrupt):
+        kernel((50,), (64,), (np.zeros(1, np.int32),))
+    assert time.monotonic() - began < 10
+    timer.join()
+
+
+def test_launches_from_several_threads_at_once() -> None:
+    source = 'extern "C" __global__ void add(int* x, int a) { atomicAdd(&x[threadIdx.x], a); }'
+    kernel = simulator.RawKernel(source, "add")
+    results = [np.zeros(64, np.int32) for _ in range(8)]
+
+    def work(number: int) -> None:
+        with simulator.Device(check=bool(number % 2)):
+            for _ in range(10):
+                kernel((20,), (64,), (results[number], np.int32(number)))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for number, result in enumerate(results):
+        assert (result == 200 * number).all()
+
+
+def test_a_device_is_current_only_in_its_own_thread() -> None:
+    seen: list[object] = []
+    with simulator.Device():
+        thread = threading.Thread(target=lambda: seen.append(simulator.current()))
+        thread.start()
+        thread.join()
+    assert seen == [None]
+
+
+def test_a_seed_draws_the_order_of_blocks_and_draws_it_again() -> None:
+    source = 'extern "C" __global__ void f(int* next, int* when) { when[blockIdx.x] = atomicAdd(next, 1); }'
+    kernel = simulator.RawKernel(source, "f")
+
+    def order(seed: int) -> list[int]:
+        next_, when = np.zeros(1, np.int32), np.zeros(50, np.int32)
+        with simulator.Device(seed=seed):
+            kernel((50,), (1,), (next_, when))
+        return when.tolist()
+
+    first = order(1)
+    assert sorted(first) == list(range(50))
+    assert first != list(range(50))
+    assert first == order(1)
+    assert first != order(2)
+
+
+def test_two_launches_of_a_seeded_device_differ_and_repeat() -> None:
+    source = 'extern "C" __global__ void f(int* next, int* when) { when[blockIdx.x] = atomicAdd(next, 1); }'
+    kernel = simulator.RawKernel(source, "f")
+
+    def orders() -> list[list[int]]:
+        found = []
+        with simulator.Device(seed=5):
+            for _ in range(3):
+                next_, when = np.zeros(1, np.int32), np.zeros(50, np.int32)
+                kernel((50,), (1,), (next_, when))
+                found.append(when.tolist())
+        return found
+
+    found = orders()
+    assert found[0] != found[1] != found[2]
+    assert found == orders()
+
+
+def test_the_blocks_of_a_grid_are_cut_into_ranges_that_cover_it() -> None:
+    for blocks in (1, 2, 7, 64, 1000):
+        for threads in (1, 2, 16):
+            parts = ranges_of(blocks, threads)
+            assert [block for first, last in parts for block in range(first, last)] == list(range(blocks))
+
+
+def test_nothing_behind_a_failed_block_is_begun() -> None:
+    schedule = Schedule([(0, 5), (5, 10), (10, 15)])
+    assert schedule.take() == (0, 5)
+    schedule.fail(7)
+    assert schedule.take() == (5, 10)
+    assert schedule.take() is None
+    schedule.give_back(6, 10)
+    assert schedule.take() == (6, 10)
+
+
+FLUSHING = r"""
+import ctypes, ctypes.util
+import numpy as np
+import cupysoft.simulator as simulator
+x = np.full(64, 1e-40, np.float32)
+library = ctypes.CDLL(ctypes.util.find_library("m"))
+environment = (ctypes.c_uint32 * 8)()
+library.fegetenv(environment)
+environment[7] |= 0x8040  # flush to zero, denormals are zero: new threads inherit it
+library.fesetenv(environment)
+assert np.float32(1e-45) * np.float32(8) == 0
+kernel = simulator.RawKernel('extern "C" __global__ void f(float* x) { x[threadIdx.x] *= 0.5f; }', "f")
+kernel((1,), (64,), (x,))
+print(x.view(np.uint32)[0])
+"""
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64" or sys.platform != "linux", reason="sets the register of an x86 CPU")
+def test_a_process_that_flushes_subnormal_numbers_does_not_change_kernels() -> None:
+    done = subprocess.run([sys.executable, "-c", FLUSHING], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) == (np.float32(1e-40) * np.float32(0.5)).view(np.uint32)
+
+
+def test_results_are_the_same_with_and_without_checks() -> None:
+    source = r"""
+    extern "C" __global__ void mix(const float* x, float* y, int n) {
+        __shared__ float s[128];
+        int i = blockIdx.x * blockDim.x + threadIdx.x;
+        float v = i < n ? x[i] : 0;
+        s[threadIdx.x] = sinf(v) * expf(v);
+        __syncthreads();
+        float sum = 0;
+        for (int k = 0; k <= threadIdx.x % 7; ++k) sum += s[(threadIdx.x + k) % 128] / (k + 0.3f);
+        sum += __shfl_xor_sync(0xffffffffu, sum, 5);
+        if (i < n) y[i] = sum;
+    }"""
+    kernel = simulator.RawKernel(source, "mix")
+    x = np.random.default_rng(3).standard_normal(1000).astype(np.float32)
+    results = []
+    for check in (True, False):
+        for seed in (None, 1):
+            y = np.zeros_like(x)
+            with simulator.Device(check=check, seed=seed):
+                kernel((8,), (128,), (x, y, 1000))
+            results.append(y.tobytes())
+    assert len(set(results)) == 1
