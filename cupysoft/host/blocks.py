@@ -36,8 +36,8 @@ TALL_ROW, TALL_PIECE = 1 << 12, 1 << 10
 SHORT_ROW = 24
 """Rows up to this length are turned to column-major, where they lie: the overhead of NumPy's loops is by inner loop."""
 
-NEIGHBOURS = 16
-"""Rows that a column-major block holds at least: a cache line of float32."""
+NEIGHBOURS = {True: 128, False: 32}
+"""Rows that a column-major block holds at least: so many neighbours make the far jumps between columns worth while."""
 
 SMALL = 1 << 15
 """Arrays up to this many elements are left to the calling thread."""
@@ -69,6 +69,7 @@ class Grid:
         self.tall = self.rows > 1 and (neighbours or self.columns <= SHORT_ROW)
         self.parallel = x.size > SMALL
         self._block = BLOCK[plain]
+        self._neighbours = NEIGHBOURS[plain] if self.tall else 1
 
     def ordered(self, view: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Turn a view of the shape of x so that the batch comes first."""
@@ -89,7 +90,7 @@ class Grid:
     def batches(self) -> list[Box]:
         """Boxes of the batch."""
         length = max(1, min(self.columns, TALL_PIECE if self.tall else LONG_ROW))
-        return list(_boxes(self.batch_shape, max(NEIGHBOURS if self.tall else 1, self._block // length)))
+        return list(_boxes(self.batch_shape, max(self._neighbours, self._block // length)))
 
     def boxes(self, batch: Box) -> list[Box]:
         """Boxes of all axes that together hold the rows of a box of the batch."""

@@ -34,10 +34,11 @@ def test_boxes_cover_every_element_once(data: st.DataObject) -> None:
 @pytest.fixture
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Limits so low that small arrays are cut in every way."""
-    limits = {"LONG_ROW": 20, "PIECE": 9, "TALL_ROW": 16, "TALL_PIECE": 6, "NEIGHBOURS": 2, "SMALL": 10}
+    limits = {"LONG_ROW": 20, "PIECE": 9, "TALL_ROW": 16, "TALL_PIECE": 6, "SMALL": 10}
     for name, value in limits.items():
         monkeypatch.setattr(blocks, name, value)
     monkeypatch.setattr(blocks, "BLOCK", {True: 64, False: 32})
+    monkeypatch.setattr(blocks, "NEIGHBOURS", {True: 3, False: 2})
 
 
 @pytest.mark.usefixtures("small_blocks")

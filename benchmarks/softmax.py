@@ -1,0 +1,221 @@
+"""Time softmax, log_softmax and logsumexp; print a table and write JSON.
+
+On a machine with a GPU: milliseconds, GB/s and the share of the device's own copy bandwidth, for a grid of row lengths,
+dtypes and axes, beside cupyx.scipy.special and, where installed, PyTorch. On one without: the host path beside SciPy in
+float32 and float64, measured alternately in one process, with the ratios.
+
+    python benchmarks/softmax.py [--json results.json] [--quick] [--functions softmax,logsumexp]
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import importlib.metadata
+import json
+import platform
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.special
+
+import cupysoft
+
+FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
+ELEMENTS = 1 << 25  # of a GPU array: far larger than its caches
+LENGTHS = (16, 33, 128, 1000, 1024, 4096, 4097, 16384, 65536, 1 << 20)
+SHORT_LENGTHS = (33, 1024, 4097, 65536)
+HOST_SHAPES = ((2000, 4096), (200_000, 10), (8, 1_000_000), (1, 10))
+
+
+def main() -> None:
+    """Measure what this machine has."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", type=Path, default=Path("softmax.json"), help="file to write")
+    parser.add_argument("--quick", action="store_true", help="fewer shapes and repeats")
+    parser.add_argument("--functions", default=",".join(FUNCTIONS), help="comma-separated names")
+    options = parser.parse_args()
+    functions = options.functions.split(",")
+    cupy = gpu()
+    if cupy is None:
+        device, rows = platform.processor() or platform.machine(), host_rows(functions, quick=options.quick)
+    else:
+        properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
+        device, rows = properties["name"].decode(), gpu_rows(cupy, functions, quick=options.quick)
+    record = {
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "device": device,
+        "versions": versions(),
+        "rows": rows,
+    }
+    options.json.write_text(json.dumps(record, indent=1))
+    print(f"{device}, {record['date']}, {record['versions']}")
+    print(table(rows))
+
+
+def gpu() -> Any | None:
+    """Give CuPy where it is installed and sees a device."""
+    try:
+        import cupy
+    except ImportError:
+        return None
+    return cupy if cupy.cuda.is_available() else None
+
+
+def versions() -> dict[str, str]:
+    """Versions of what is measured and of what it is measured against."""
+    result = {"python": platform.python_version()}
+    for name in ("cupysoft", "numpy", "scipy", "cupy-cuda12x", "cupy-cuda13x", "torch", "nvidia-cuda-nvrtc"):
+        try:
+            result[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return result
+
+
+def host_rows(functions: list[str], *, quick: bool) -> list[dict[str, Any]]:
+    """Time the host path beside SciPy."""
+    rows = []
+    rng = np.random.default_rng(0)
+    for function in functions:
+        for shape in HOST_SHAPES[: 1 if quick else None]:
+            for axis in (1, 0) if shape[0] > 1 else (1,):
+                single = rng.normal(0, 5, shape).astype(np.float32)
+                double = single.astype(np.float64)
+                ours, theirs = getattr(cupysoft, function), getattr(scipy.special, function)
+                calls: dict[str, Callable[[], Any]] = {
+                    "ours float32": functools.partial(ours, single, axis=axis),
+                    "scipy float32": functools.partial(theirs, single, axis=axis),
+                    "ours float64": functools.partial(ours, double, axis=axis),
+                    "scipy float64": functools.partial(theirs, double, axis=axis),
+                }
+                best = alternately(calls, repeats=3 if quick else 7)
+                row: dict[str, Any] = {"function": function, "shape": list(shape), "axis": axis}
+                row |= {f"{name} ms": 1e3 * seconds for name, seconds in best.items()}
+                row["f32 / scipy f32"] = best["ours float32"] / best["scipy float32"]
+                row["f32 / scipy f64"] = best["ours float32"] / best["scipy float64"]
+                rows.append(row)
+    return rows
+
+
+def alternately(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
+    """Give the best time of each call in seconds; the calls take turns, so that a busy moment hits all of them."""
+    best = dict.fromkeys(calls, float("inf"))
+    for call in calls.values():
+        call()
+    for _ in range(repeats):
+        for name, call in calls.items():
+            count = 0
+            start = time.perf_counter()
+            while count == 0 or time.perf_counter() - start < 0.02:
+                call()
+                count += 1
+            best[name] = min(best[name], (time.perf_counter() - start) / count)
+    return best
+
+
+def gpu_rows(cupy: Any, functions: list[str], *, quick: bool) -> list[dict[str, Any]]:
+    """Time the kernels beside the peers that are installed."""
+    copy = copy_bandwidth(cupy)
+    rows: list[dict[str, Any]] = [{"function": "copy", "GB/s": copy / 1e9}]
+    for function in functions:
+        for dtype in ("float16", "float32") if quick else ("float16", "bfloat16", "float32", "float64"):
+            for length in SHORT_LENGTHS if quick else LENGTHS:
+                for axis in (1, 0):
+                    rows.append(gpu_row(cupy, function, dtype, length, axis, copy))
+                    cupy.get_default_memory_pool().free_all_blocks()
+    return rows
+
+
+def gpu_row(cupy: Any, function: str, dtype: str, length: int, axis: int, copy: float) -> dict[str, Any]:
+    """Time one function for one array; the traffic that counts is each element once in and, but for lse, once out."""
+    others = max(1, ELEMENTS // length)
+    shape = (others, length) if axis == 1 else (length, others)
+    x = cupy.random.default_rng(0).standard_normal(shape, dtype=cupy.float32).astype(named_dtype(dtype))
+    size = x.nbytes * (1 if function == "logsumexp" else 2)
+    row: dict[str, Any] = {"function": function, "dtype": dtype, "shape": list(shape), "axis": axis}
+    for name, call in peers(cupy, function, x, axis).items():
+        seconds = gpu_seconds(cupy, call)
+        row[f"{name} ms"] = 1e3 * seconds
+        row[f"{name} GB/s"] = size / seconds / 1e9
+        row[f"{name} of copy"] = size / seconds / copy
+    return row
+
+
+def named_dtype(name: str) -> Any:
+    """Give a dtype by name, bfloat16 too."""
+    if name != "bfloat16":
+        return np.dtype(name)
+    import ml_dtypes
+
+    return np.dtype(ml_dtypes.bfloat16)
+
+
+def peers(cupy: Any, function: str, x: Any, axis: int) -> dict[str, Callable[[], Any]]:
+    """Give the calls to compare: ours, CuPy's where it knows the dtype, PyTorch's where it is installed."""
+    calls: dict[str, Callable[[], Any]] = {"ours": lambda: getattr(cupysoft, function)(x, axis=axis)}
+    if x.dtype.name != "bfloat16":
+        import cupyx.scipy.special as special
+
+        if hasattr(special, function):
+            calls["cupy"] = lambda: getattr(special, function)(x, axis=axis)
+    try:
+        import torch
+    except ImportError:
+        return calls
+    # bfloat16 travels as its bits: DLPack of CuPy does not know it everywhere.
+    tensor = (
+        torch.from_dlpack(x.view(cupy.int16)).view(torch.bfloat16) if "bfloat" in x.dtype.name else torch.from_dlpack(x)
+    )
+    calls["torch"] = lambda: getattr(torch, function)(tensor, dim=axis)
+    return calls
+
+
+def copy_bandwidth(cupy: Any) -> float:
+    """Give bytes a second, read and written, of a device copy of 1 GiB."""
+    source = cupy.zeros(1 << 28, cupy.float32)
+    target = cupy.empty_like(source)
+    size = int(source.nbytes)
+    return 2 * size / gpu_seconds(cupy, lambda: cupy.copyto(target, source))
+
+
+def gpu_seconds(cupy: Any, call: Callable[[], Any]) -> float:
+    """Give the median time of a call on the device, over batches long enough to hide the launch."""
+    for _ in range(3):
+        call()
+    stream = cupy.cuda.get_current_stream()
+    times = []
+    for _ in range(7):
+        start, end = cupy.cuda.Event(), cupy.cuda.Event()
+        start.record(stream)
+        for _ in range(5):
+            call()
+        end.record(stream)
+        end.synchronize()
+        times.append(cupy.cuda.get_elapsed_time(start, end) / 5e3)
+    return float(np.median(times))
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Lay out rows in aligned columns."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [names] + [[cell(row.get(name, "")) for name in names] for row in rows]
+    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
+    return "\n".join("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in cells)
+
+
+def cell(value: Any) -> str:
+    """Format one value for the table."""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return " x ".join(map(str, value))
+    return str(value)
+
+
+if __name__ == "__main__":
+    main()
