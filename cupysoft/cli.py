@@ -111,10 +111,9 @@ def _demo(options: argparse.Namespace) -> int:
     compared = list(demo.comparisons(found))
     agreed = not any(each.differ_scipy or each.differ_reference for each in compared)
     if options.json:
-        content = {"ladder": rungs, "comparisons": compared}
-        print(
-            json.dumps({name: [dataclasses.asdict(each) for each in part] for name, part in content.items()}, indent=2)
-        )
+        parts: dict[str, Sequence[Any]] = {"ladder": rungs, "comparisons": compared}
+        content = {name: [dataclasses.asdict(each) for each in part] for name, part in parts.items()}
+        print(json.dumps(content, indent=2))
         return 0 if agreed else 1
     _print_ladder(rungs)
     _print_comparisons(compared)

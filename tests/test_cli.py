@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from cupysoft import cli, demo
-from cupysoft.ops.ladder import RUNGS
+from cupysoft.ops.ladder import RUNGS, Rung
 from cupysoft.simulator import Device
 
 
@@ -31,7 +31,7 @@ def test_info_is_json_on_request(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize("rung", RUNGS, ids=lambda rung: rung.kernel)
-def test_walks_over_the_row_are_as_the_lesson_says(rung: demo.Rung) -> None:
+def test_walks_over_the_row_are_as_the_lesson_says(rung: Rung) -> None:
     expected = {"ladder_naive": (1, 2), "ladder_three": (3, 0), "ladder_two": (2, 0)}
     x = np.random.default_rng(0).normal(size=(5, 37)).astype(np.float32)
     with Device(check=True) as device:

@@ -139,9 +139,7 @@ def _starts(code: list[Instruction], labels: dict[str, int]) -> list[int]:
     return sorted(starts)
 
 
-def _successors(
-    block: Block, index: int, labels: dict[str, int], tables: dict[str, tuple[str, ...]]
-) -> Iterator[int]:
+def _successors(block: Block, index: int, labels: dict[str, int], tables: dict[str, tuple[str, ...]]) -> Iterator[int]:
     last = block.instructions[-1]
     if last.opcode == "bra":
         yield target_of(last, labels)

@@ -224,7 +224,9 @@ def _gather(width: int, element: str, count: int) -> tuple[str, str]:
   %o{number} = getelementptr {element}, ptr %elements, i64 {number * LANES}
   store <{LANES} x {element}> %f{number}, ptr %o{number}, align {size}""")
     tests_text, splats_text = "\n".join(tests), "\n".join(splats)
-    return name, f"""define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements) noinline {{
+    return (
+        name,
+        f"""define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements) noinline {{
 entry:
   %none = icmp eq i32 %mask, 0
   br i1 %none, label %done, label %look
@@ -246,4 +248,5 @@ once:
 begin:
   br label %loop
 {_loop(element, _moves(element, count, loading=True))}
-}}"""
+}}""",
+    )

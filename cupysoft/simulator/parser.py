@@ -225,9 +225,7 @@ class _Parser:
         opcode, *modifiers = match[0].split(".")
         parsed = operands(body[match.end() :], self._unique, self.function.registers)
         self.function.instructions.append(
-            Instruction(
-                opcode, tuple(modifiers), parsed, predicate, negated, self.pending_line, self.location, text
-            )
+            Instruction(opcode, tuple(modifiers), parsed, predicate, negated, self.pending_line, self.location, text)
         )
 
 

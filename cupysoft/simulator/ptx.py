@@ -112,9 +112,7 @@ class Sink:
     """The destination ``_`` that nobody reads."""
 
 
-Operand: TypeAlias = (
-    Register | Special | Immediate | Symbol | Label | Address | Vector | Pair | Negated | Sink
-)
+Operand: TypeAlias = Register | Special | Immediate | Symbol | Label | Address | Vector | Pair | Negated | Sink
 
 
 @dataclass(frozen=True, slots=True)

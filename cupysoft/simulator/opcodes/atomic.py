@@ -176,7 +176,9 @@ def _narrowed(p: str, single: str, arithmetic: str) -> list[str]:
 def _helper(what: str, lane: str, step: str) -> tuple[str, str]:
     """Write the loop over the active lanes around one lane's `step`."""
     name = f"atomic.{what}"
-    return name, f"""define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements,
+    return (
+        name,
+        f"""define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements,
     ptr noalias %old) noinline {{
 entry:
   br label %loop
@@ -199,4 +201,5 @@ again:
   br label %loop
 done:
   ret void
-}}"""
+}}""",
+    )

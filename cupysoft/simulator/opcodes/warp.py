@@ -192,7 +192,9 @@ def match_lanes(e: Emitter, instruction: Instruction) -> None:
 def _match(type_: str) -> tuple[str, str]:
     """Write a helper that compares each lane's value with all the others'."""
     name = f"match.{type_}"
-    return name, f"""define internal void @{name}(ptr noalias %table, i32 %active, ptr noalias %result) noinline {{
+    return (
+        name,
+        f"""define internal void @{name}(ptr noalias %table, i32 %active, ptr noalias %result) noinline {{
 entry:
   br label %outer
 outer:
@@ -221,7 +223,8 @@ store:
   br i1 %rest, label %outer, label %done
 done:
   ret void
-}}"""
+}}""",
+    )
 
 
 _REDUCTIONS = {
