@@ -20,6 +20,7 @@ from ..errors import LaunchError
 __all__ = ["Binding", "Parameter", "Region", "bind", "pack"]
 
 _POINTER = 8
+_NUMPY_ALIGNMENT = 16
 
 
 class Parameter(Protocol):
@@ -53,6 +54,9 @@ class Region:
         False for a read-only array.
     itemsize : int
         Bytes of an element.
+    placement : int
+        Where it would begin if the memory it lies in began at a multiple of 256, as a GPU's does. NumPy begins memory
+        at multiples of 16; so what is counted does not depend on chance.
     footprint : int
         Bytes of all elements: what one walk over the array touches. A view with gaps has less than ``size``, a
         broadcast view more.
@@ -64,6 +68,7 @@ class Region:
     start: int
     writable: bool
     itemsize: int
+    placement: int
     footprint: int
 
 
@@ -160,8 +165,18 @@ def _region(where: str, label: str, array: np.ndarray[Any, Any]) -> Region:
         start=first - low,
         writable=bool(array.flags.writeable),
         itemsize=array.itemsize,
+        placement=_placement(array, low),
         footprint=array.nbytes,
     )
+
+
+def _placement(array: np.ndarray[Any, Any], low: int) -> int:
+    """Address of an array, had the array that owns its memory begun at a multiple of 256."""
+    owner = array
+    while isinstance(owner.base, np.ndarray):
+        owner = owner.base
+    begin: int = owner.__array_interface__["data"][0]
+    return low - begin if begin % _NUMPY_ALIGNMENT == 0 else low
 
 
 def _integer(where: str, parameter: Parameter, value: int) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import (
     DeadlockError,
@@ -64,7 +65,9 @@ def error_from(site: Site, record: Workspace) -> SimulatorError:
     if where is not None:
         lines.append(f"  PTX instruction: {where.text}")
         if where.location is not None:
-            lines.append(f"  CUDA source: {where.location[0]}, line {where.location[1]}")
+            file, line = where.location
+            # The name of a text that was never a file has been completed by the compiler; only its end says something.
+            lines.append(f"  CUDA source: {file if Path(file).exists() else Path(file).name}, line {line}")
     return _CLASSES[kind]("\n".join(lines))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -47,7 +47,7 @@ class Variables:
     def address(self, name: str, checked: bool) -> int:
         """Address that kernels know the variable by."""
         host = _address_of(self._storage[name])
-        return window(self.number(name), host) if checked else host
+        return window(self.number(name), 0) if checked else host
 
     def number(self, name: str) -> int:
         """Number of a variable's window."""
@@ -57,12 +57,12 @@ class Variables:
     def regions(self) -> list[Region]:
         """Every variable, in the order of the windows."""
         return [
-            Region(name, _address_of(storage), storage.size, 0, True, 1, storage.size)
+            Region(name, _address_of(storage), storage.size, 0, True, 1, 0, storage.size)
             for name, storage in self._storage.items()
         ]
 
     def _create(self, variable: Variable) -> None:
-        align = max(variable.align, 16)
+        align = max(variable.align, 256)
         block = np.zeros(variable.size + align, np.uint8)
         start = -_address_of(block) % align
         storage = block[start : start + variable.size]
@@ -116,14 +116,16 @@ class AddressMap:
                 known[extent] = len(regions)
                 regions.append(region)
             number = known[extent]
-            if region.writable:
-                regions[number] = region
+            first = regions[number]
+            assert first is not None
+            if region.writable and not first.writable:
+                first = regions[number] = replace(first, writable=True)
             numbers.append(number)
-            addresses.append(window(number, region.address) + region.start)
+            addresses.append(window(number, first.placement) + region.start)
         table = np.zeros((len(regions), ALLOCATION_FIELDS), np.int64)
         for number, known_region in enumerate(regions):
             if known_region is not None:
-                virtual = window(number, known_region.address)
+                virtual = window(number, known_region.placement)
                 table[number, AllocationField.VIRTUAL] = virtual
                 table[number, AllocationField.SIZE] = known_region.size
                 table[number, AllocationField.DELTA] = known_region.address - virtual

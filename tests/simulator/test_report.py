@@ -20,11 +20,9 @@ def device() -> Iterator[simulator.Device]:
 
 
 def aligned(count: int, dtype: npt.DTypeLike = np.float32, offset: int = 0) -> npt.NDArray[Any]:
-    """Zeros at a multiple of 256 bytes, as on a GPU, plus an offset."""
+    """Zeros that begin ``offset`` bytes into memory of their own."""
     size = np.dtype(dtype).itemsize * count
-    raw = np.zeros(size + 512, np.uint8)
-    start = -raw.ctypes.data % 256 + offset
-    return raw[start : start + size].view(dtype)
+    return np.zeros(size + offset, np.uint8)[offset:].view(dtype)
 
 
 COPY = """

@@ -33,9 +33,9 @@ FIRST_ALLOCATION = 3
 _MIDDLE = 1 << (WINDOW_SHIFT - 1)
 
 
-def window(number: int, host: int) -> int:
-    """Virtual address of an allocation: its low bits are the host's, so that alignment is what it really is."""
-    return (number << WINDOW_SHIFT) + _MIDDLE + (host & 255)
+def window(number: int, low: int) -> int:
+    """Virtual address of an allocation, with the low bits that tell how it is aligned."""
+    return (number << WINDOW_SHIFT) + _MIDDLE + (low & 255)
 
 
 SHARED_WINDOW = window(1, 0)
