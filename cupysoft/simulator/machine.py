@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import itertools
 import json
 import threading
 from collections.abc import Callable
@@ -56,6 +57,11 @@ def _target_machine() -> Any:
 
 
 @cache
+def _linker() -> Any:
+    return _binding().create_lljit_compiler(use_jit_link=True)
+
+
+@cache
 def _features() -> str:
     return str(_binding().get_host_cpu_features().flatten())
 
@@ -73,6 +79,9 @@ def translator_version() -> str:
     digest.update(f"{llvmlite.__version__} {llvm.get_host_cpu_name()} {_features()}".encode())
     return digest.hexdigest()
 
+
+#: Numbers of the loaded kernels: a linker's libraries need names of their own.
+_NUMBERS = itertools.count()
 
 #: LLVM's objects are not safe to use from several threads at once.
 _LOCK = threading.Lock()
@@ -139,14 +148,9 @@ def load(description: dict[str, Any], code: bytes) -> CompiledKernel:
     """Load an object file and return the kernel that it holds."""
     llvm = _binding()
     with _LOCK:
-        # MCJIT wants a target machine of its own, and a module to begin with.
-        target = llvm.Target.from_triple(llvm.get_process_triple())
-        machine = target.create_target_machine(
-            cpu=llvm.get_host_cpu_name(), features=_features(), opt=2, reloc="pic", codemodel="small", jit=True
-        )
-        engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
-        engine.add_object_file(llvm.ObjectFileRef.from_data(code))
-        engine.finalize_object()
-        address = engine.get_function_address("run")
-    function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(address)
-    return restored(description, function, engine)
+        # JITLink puts an object into memory in one piece. MCJIT lets arrays of gigabytes come to lie between code and
+        # constants, which the small code model cannot reach across: it then ends the process.
+        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol("run")
+        tracker = builder.link(_linker(), f"kernel {next(_NUMBERS)}")
+    function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(tracker["run"])
+    return restored(description, function, tracker)
