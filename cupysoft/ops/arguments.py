@@ -83,7 +83,7 @@ def checked_out(
         raise OutError(f"{function}: {argument} is {_described(out)}; {expected}")
     if tuple(array.shape) != shape:
         raise OutError(f"{function}: {argument} has shape {tuple(array.shape)}; {expected}")
-    if array.dtype != dtype or not array.dtype.isnative:
+    if array.dtype != dtype:
         order = "" if array.dtype.isnative else " in foreign byte order"
         raise OutError(f"{function}: {argument} has dtype {array.dtype.name}{order}; {expected}")
     if isinstance(array, np.ndarray) and not array.flags.writeable:

@@ -174,3 +174,18 @@ def test_no_axis_of_an_empty_array() -> None:
 def test_shapes_that_do_not_broadcast() -> None:
     with pytest.raises(cupysoft.errors.ShapeError, match=r"logsumexp: a has shape \(2, 3\) and b has shape \(4,\)"):
         cupysoft.logsumexp(F4, b=np.ones(4))
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "result", "sign"),
+    [
+        ([1000, 1000], [1, -1], -INF, 0),
+        ([INF, -INF], [0, 1], -INF, 0),
+        ([INF, 800], [1, -1], INF, 1),
+        ([800, INF], [1, -1], INF, -1),
+    ],
+)
+def test_weights_that_scipy_loses(a: list[float], b: list[float], result: float, sign: float) -> None:
+    ours = cupysoft.logsumexp(np.array(a, "f8"), b=np.array(b), return_sign=True)
+    np.testing.assert_allclose(ours, (result, sign), rtol=1e-15)
+    assert np.isnan(cupysoft.logsumexp(np.array(a, "f8"), b=np.array(b))) == (sign < 0)

@@ -34,20 +34,34 @@ def test_in_place(function: Any, axis: Any) -> None:
     np.testing.assert_array_equal(x, expected)
 
 
+# Several blocks of work, so that one is written before another is read.
+LARGE = np.random.default_rng(1).normal(scale=5, size=(300, 260)).astype("f4")
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize("axis", [None, 0, 1])
-def test_any_other_overlap_is_handled(function: Any, axis: Any) -> None:
-    for pick_x, pick_out in (
-        (np.s_[:, :4], np.s_[:, 2:]),
-        (np.s_[:, 2:], np.s_[:, :4]),
+@pytest.mark.parametrize(
+    ("pick_x", "pick_out"),
+    [
+        (np.s_[:, :200], np.s_[:, 60:]),
+        (np.s_[:, 60:], np.s_[:, :200]),
         (np.s_[:, :], np.s_[::-1, :]),
         (np.s_[:, :], np.s_[:, ::-1]),
-    ):
-        memory = X.copy()
-        expected = function(memory[pick_x].copy(), axis=axis)
-        function(memory[pick_x], axis=axis, out=memory[pick_out])
-        np.testing.assert_array_equal(memory[pick_out], expected)
-    square = X[:, :4].copy()
+        (np.s_[7:], np.s_[:-7]),
+        (np.s_[:-7], np.s_[7:]),
+    ],
+)
+def test_any_other_overlap_is_handled(function: Any, axis: Any, pick_x: Any, pick_out: Any) -> None:
+    memory = LARGE.copy()
+    expected = function(memory[pick_x].copy(), axis=axis)
+    function(memory[pick_x], axis=axis, out=memory[pick_out])
+    np.testing.assert_array_equal(memory[pick_out], expected)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+@pytest.mark.parametrize("axis", [None, 0, 1])
+def test_the_transposed_input_as_out(function: Any, axis: Any) -> None:
+    square = LARGE[:, :260][:260].copy()
     expected = function(square, axis=axis)
     function(square, axis=axis, out=square.T)
     np.testing.assert_array_equal(square.T, expected)
@@ -81,12 +95,15 @@ def test_logsumexp_writes_result_and_sign(axis: Any, keepdims: bool, dtype: str)
 
 
 def test_logsumexp_may_overlap_its_input() -> None:
-    a, b = X.copy(), np.abs(X)
-    expected = cupysoft.logsumexp(a, 1, b)
-    cupysoft.logsumexp(a, 1, b, out=a[:, 0])
-    np.testing.assert_array_equal(a[:, 0], expected)
-    cupysoft.logsumexp(X, 1, b, keepdims=True, out=b[:, 3:4])
-    np.testing.assert_array_equal(b[:, 3], expected)
+    for out_of, column in ((0, 0), (0, 259), (1, 3)):
+        arrays = [LARGE.copy(), np.abs(LARGE)]
+        expected = cupysoft.logsumexp(LARGE, 1, np.abs(LARGE))
+        cupysoft.logsumexp(arrays[0], 1, arrays[1], keepdims=True, out=arrays[out_of][:, column : column + 1])
+        np.testing.assert_array_equal(arrays[out_of][:, column], expected)
+    memory = LARGE.copy()
+    expected = cupysoft.logsumexp(memory, 1)
+    cupysoft.logsumexp(memory, 1, out=memory.reshape(-1)[:300])  # the first rows hold the result of all
+    np.testing.assert_array_equal(memory.reshape(-1)[:300], expected)
     line = X[0].copy()
     cupysoft.logsumexp(line, (), out=line)
     np.testing.assert_array_equal(line, X[0])
