@@ -29,6 +29,13 @@ __device__ __forceinline__ Expansion<WORDS> distilled(double (&list)[COUNT]) {
     return result;
 }
 
+// After a cancellation the words overlap; distilled once more, the first is the value rounded but for what it cannot hold.
+template <int WORDS>
+__device__ __forceinline__ Expansion<WORDS> normalised(Expansion<WORDS> a) {
+    a = distilled<WORDS>(a.w);
+    return distilled<WORDS>(a.w);
+}
+
 // Symmetric bit for bit: pairs are added first, then only their sums and errors are looked at.
 template <int WORDS>
 __device__ __forceinline__ Expansion<WORDS> add(const Expansion<WORDS>& a, const Expansion<WORDS>& b) {

@@ -24,7 +24,7 @@ constexpr int STREAM_SIZE = 16;
 __device__ __forceinline__ long long row_of_lane(long long tile) { return tile * 32 + threadIdx.x; }
 
 template <typename OPERATION, int CHUNKS, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(128)
+__global__ void __launch_bounds__(128, VIEW::BLOCKS)
     columns_thread(const typename OPERATION::Type* x,  // (rows, columns)
                    VIEW view,                          // of x and the first output
                    OUTPUTS... outputs) {               // (rows, columns) or (rows,)
@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(128)
 }
 
 template <typename OPERATION, int SIZE, int CHUNKS, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(32 * SIZE)
+__global__ void __launch_bounds__(32 * SIZE, VIEW::BLOCKS)
     columns_block(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and the first output
                   OUTPUTS... outputs) {               // (rows, columns) or (rows,)
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(32 * SIZE)
 }
 
 template <typename OPERATION, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(32 * STREAM_SIZE)
+__global__ void __launch_bounds__(32 * STREAM_SIZE, VIEW::BLOCKS)
     columns_stream(const typename OPERATION::Type* x,  // (rows, columns)
                    VIEW view,                          // of x and the first output
                    OUTPUTS... outputs) {               // (rows, columns) or (rows,)
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(32 * STREAM_SIZE)
 
 // Block b has part b % parts of the 32 rows from 32 * (b / parts) on. States lie as (parts, rows): lanes write together.
 template <typename OPERATION, typename VIEW>
-__global__ void __launch_bounds__(32 * STREAM_SIZE)
+__global__ void __launch_bounds__(32 * STREAM_SIZE, VIEW::BLOCKS)
     columns_split(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and the first output
                   long long part_size, long long parts,
@@ -77,7 +77,7 @@ __global__ void __launch_bounds__(32 * STREAM_SIZE)
 }
 
 template <typename OPERATION, typename VIEW>
-__global__ void __launch_bounds__(32 * STREAM_SIZE)
+__global__ void __launch_bounds__(32 * STREAM_SIZE, VIEW::BLOCKS)
     columns_apply(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and out
                   long long part_size, long long parts,

@@ -132,6 +132,7 @@ __device__ __forceinline__ ComplexOutcome summed(const ROW row, long long column
         sum.im = add(sum.im, add(multiply(term.re, im), multiply(term.im, re)));
     }
     sum = TEAM::template reduce<SumOfComplex>(sum);
+    sum = {normalised(sum.re), normalised(sum.im)};
 
     const double larger = maximum(fabs(sum.re.w[0]), fabs(sum.im.w[0]));
     if (larger == 0.0) return {{negative_infinity(), 0.0}, {0.0, 0.0}};
@@ -141,7 +142,7 @@ __device__ __forceinline__ ComplexOutcome summed(const ROW row, long long column
     const Expansion<WORDS> square = add(multiply(sum.re, sum.re), multiply(sum.im, sum.im));
     double moved[] = {found.m, __dmul_rn(exponent + shift, LN2_0), __dmul_rn(exponent + shift, LN2_1),
                       __dmul_rn(exponent + shift, LN2_2), __dmul_rn(exponent + shift, LN2_3)};
-    const Expansion<WORDS> log_size = add(scale(log_expansion(square), 0.5), distilled<WORDS>(moved));
+    const Expansion<WORDS> log_size = normalised(add(scale(log_expansion(square), 0.5), distilled<WORDS>(moved)));
     // + 0.0: an imaginary part of -0.0 would turn the angle pi into -pi.
     const Number whole = {sum.re.w[0], __dadd_rn(sum.im.w[0], 0.0)};
     const double modulus = __dsqrt_rn(square.w[0]);

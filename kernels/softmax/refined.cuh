@@ -39,6 +39,6 @@ __device__ __forceinline__ Expansion<WORDS> refined_term(double x, double m) {
 // m + log(l), rounded once.
 template <typename T, int WORDS>
 __device__ __forceinline__ T refined_result(double m, const Expansion<WORDS>& l) {
-    const Expansion<WORDS> result = add(log_expansion(l), m);
+    const Expansion<WORDS> result = normalised(add(log_expansion(l), m));
     return round_once<T>(result.w[0], result.w[1]);
 }

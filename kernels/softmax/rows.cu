@@ -18,7 +18,7 @@
 constexpr int STREAM_WARPS = 16;
 
 template <typename OPERATION, int LANES, int CHUNKS, int WIDTH, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(128)
+__global__ void __launch_bounds__(128, VIEW::BLOCKS)
     softmax_warp(const typename OPERATION::Type* x,  // (rows, columns)
                  VIEW view,                          // of x and the first output
                  OUTPUTS... outputs) {               // (rows, columns) or (rows,)
@@ -30,7 +30,7 @@ __global__ void __launch_bounds__(128)
 }
 
 template <typename OPERATION, int WARPS, int CHUNKS, int WIDTH, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(32 * WARPS)
+__global__ void __launch_bounds__(32 * WARPS, VIEW::BLOCKS)
     softmax_block(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and the first output
                   OUTPUTS... outputs) {               // (rows, columns) or (rows,)
@@ -40,7 +40,7 @@ __global__ void __launch_bounds__(32 * WARPS)
 }
 
 template <typename OPERATION, int WIDTH, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(32 * STREAM_WARPS)
+__global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS | OPERATION::Arithmetic::WIDE)
     softmax_stream(const typename OPERATION::Type* x,  // (rows, columns)
                    VIEW view,                          // of x and the first output
                    OUTPUTS... outputs) {               // (rows, columns) or (rows,)
@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS)
 
 // The row waits in shared memory in the type of x, each thread's vectors where only that thread looks.
 template <typename OPERATION, int WIDTH, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(32 * STREAM_WARPS)
+__global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     softmax_shared(const typename OPERATION::Type* x,  // (rows, columns)
                    VIEW view,                          // of x and the output
                    OUTPUTS... outputs) {               // (rows, columns)
@@ -69,7 +69,7 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS)
     // Load, keep, and find the maximum.
     const T* const from = x + view.template row<0>(blockIdx.x);
     Compare largest = Element<Compare>::negative_infinity();
-#pragma unroll 2
+#pragma unroll(VIEW::REDUCED_AXES > 2 ? 1 : 2)
     for (int column = first; column < columns; column += ROUND) {
         Pack<T, VECTOR> whole = {};
 #pragma unroll
@@ -122,7 +122,7 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS)
 
 // Block b has part b % parts of row b / parts: the columns from (b % parts) * part_size on.
 template <typename OPERATION, int WIDTH, typename VIEW>
-__global__ void __launch_bounds__(32 * STREAM_WARPS)
+__global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     softmax_split(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and the first output
                   long long part_size, long long parts,
@@ -137,7 +137,7 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS)
 }
 
 template <typename OPERATION, int WIDTH, typename VIEW>
-__global__ void __launch_bounds__(32 * STREAM_WARPS)
+__global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     softmax_apply(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and out
                   long long part_size, long long parts,

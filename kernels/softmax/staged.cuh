@@ -20,8 +20,8 @@ __device__ __forceinline__ int owned_column(int chunk) {
     return (chunk * TEAM::SIZE + TEAM::rank()) * VECTOR;
 }
 
-template <int ARRAY, int WIDTH, typename VIEW>
-__device__ __forceinline__ long long offset_of(const VIEW& view, long long column) {
+template <int ARRAY, int WIDTH, typename VIEW, typename INDEX>
+__device__ __forceinline__ long long offset_of(const VIEW& view, INDEX column) {
     if constexpr (WIDTH > 1) return column;
     return view.template column<ARRAY>(column);
 }
@@ -33,14 +33,14 @@ __device__ __forceinline__ void staged(const OPERATION operation, const typename
     using Arithmetic = typename OPERATION::Arithmetic;
     using Compare = typename Element<T>::Compare;
     constexpr int COUNT = CHUNKS * VECTOR;
-    const int columns = wanted ? static_cast<int>(view.columns) : 0;
+    const unsigned columns = wanted ? static_cast<unsigned>(view.columns) : 0;
 
     // Load.
     const T* const from = x + view.template row<0>(row);
     Compare value[COUNT];
 #pragma unroll
     for (int at = 0; at < COUNT; at += WIDTH) {
-        const int column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR;
+        const unsigned column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR;
         const auto pack = load_pack<T, WIDTH>(from + offset_of<0, WIDTH>(view, column), column < columns);
 #pragma unroll
         for (int i = 0; i < WIDTH; i++) value[at + i] = Element<T>::load(pack.get(i));
@@ -73,7 +73,9 @@ __device__ __forceinline__ void staged(const OPERATION operation, const typename
         T* const to = operation.out + view.template row<1>(row);
 #pragma unroll
         for (int at = 0; at < COUNT; at += WIDTH) {
-            const int column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR;
+            unsigned column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR;
+            // Offsets through several axes are worked out again: kept from the loads, they would cost registers.
+            if constexpr (VIEW::REDUCED_AXES > 1) asm volatile("" : "+r"(column));
             Pack<T, WIDTH> pack = {};
 #pragma unroll
             for (int i = 0; i < WIDTH; i++) {

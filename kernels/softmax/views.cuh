@@ -8,6 +8,10 @@
 template <int ARRAYS, int BATCH, int REDUCED>
 struct View {
     static constexpr int REDUCED_AXES = REDUCED;
+    // Blocks that __launch_bounds__ asks a multiprocessor to hold: the compiler's choice (0), but where divisions by the
+    // sizes of axes crowd the registers, no more than one, so that it does not spill for the sake of a second.
+    static constexpr int BLOCKS = BATCH > 1 || REDUCED > 1 ? 1 : 0;
+
     long long rows;
     long long columns;
     long long batch_size[BATCH];
@@ -20,20 +24,22 @@ struct View {
         return offset<BATCH>(index, batch_size, batch_stride[ARRAY]);
     }
 
-    template <int ARRAY>
-    __device__ __forceinline__ long long column(long long index) const {
+    // An int where the row is short enough to be held: its divisions take a third of the registers.
+    template <int ARRAY, typename INDEX>
+    __device__ __forceinline__ long long column(INDEX index) const {
         return offset<REDUCED>(index, reduced_size, reduced_stride[ARRAY]);
     }
 
   private:
-    template <int AXES>
-    __device__ static __forceinline__ long long offset(long long index, const long long (&size)[AXES],
+    template <int AXES, typename INDEX>
+    __device__ static __forceinline__ long long offset(INDEX index, const long long (&size)[AXES],
                                                        const long long (&stride)[AXES]) {
         long long result = 0;
 #pragma unroll
         for (int axis = 0; axis < AXES - 1; axis++) {
-            const long long outer = index / size[axis];
-            result += (index - outer * size[axis]) * stride[axis];
+            const INDEX extent = static_cast<INDEX>(size[axis]);
+            const INDEX outer = index / extent;
+            result += (index - outer * extent) * stride[axis];
             index = outer;
         }
         return result + index * stride[AXES - 1];

@@ -112,12 +112,12 @@ __device__ __forceinline__ Outcome summed(const ROW row, long long columns, cons
         const auto term = refined_term<WORDS>(row.value(column, weight), found.m);
         exact = add(exact, multiply(term, __dmul_rn(weight, power)));
     }
-    exact = TEAM::template reduce<SumOfExpansions>(exact);
+    exact = normalised(TEAM::template reduce<SumOfExpansions>(exact));
     if (exact.w[0] == 0.0) return {negative_infinity(), 0.0, 0.0};
     const double exact_sign = exact.w[0] < 0.0 ? -1.0 : 1.0;
     double shift[] = {found.m, __dmul_rn(exponent, LN2_0), __dmul_rn(exponent, LN2_1), __dmul_rn(exponent, LN2_2),
                       __dmul_rn(exponent, LN2_3)};
-    const auto result = add(log_expansion(scale(exact, exact_sign)), distilled<WORDS>(shift));
+    const auto result = normalised(add(log_expansion(scale(exact, exact_sign)), distilled<WORDS>(shift)));
     return {result.w[0], result.w[1], exact_sign};
 }
 

@@ -1,0 +1,84 @@
+"""The assembler's report on every family of kernels and every architecture: nothing spills, and it is quick."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from cupysoft.runtime import compile as compiler
+from cupysoft.runtime.compile import compile
+from cupysoft.runtime.resources import resources
+from cupysoft.runtime.sources import listing, source
+
+ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120")
+
+PLAIN, BATCHES, PAIRED, GENERAL = "View<2, 1, 1>", "View<2, 6, 1>", "View<2, 2, 2>", "View<2, 6, 6>"
+STATE = "double*, double*, double*"
+
+# The instantiations of each family that need most registers, or differ most.
+KERNELS = {
+    "softmax/rows.cu": (
+        f"softmax_warp<Softmax<float>, 32, 4, 4, {PLAIN}, float*>",
+        f"softmax_warp<LogSoftmax<Bfloat16>, 32, 2, 1, {BATCHES}, Bfloat16*>",
+        f"softmax_warp<Softmax<double>, 32, 4, 1, {PAIRED}, double*>",
+        f"softmax_block<Softmax<Float16>, 16, 2, 8, {PLAIN}, Float16*>",
+        f"softmax_block<LogSoftmax<float>, 16, 4, 1, {PAIRED}, float*>",
+        f"softmax_block<LogSumExp<double>, 16, 4, 1, {GENERAL}, double*, double*>",
+        f"softmax_shared<Softmax<float>, 4, {PLAIN}, float*>",
+        f"softmax_shared<LogSoftmax<double>, 1, {GENERAL}, double*>",
+        f"softmax_stream<LogSoftmax<Float16>, 1, {GENERAL}, Float16*>",
+        f"softmax_stream<StateOf<double>, 2, {PLAIN}, {STATE}>",
+        f"softmax_split<LogSumExp<double>, 1, {GENERAL}>",
+        f"softmax_apply<LogSoftmax<double>, 1, {GENERAL}>",
+        "split_merge<Float64Arithmetic<double>>",
+        f"split_finish<LogSumExp<double>, {PLAIN}, double*, double*>",
+    ),
+    "softmax/columns.cu": (
+        f"columns_thread<Softmax<float>, 16, {PLAIN}, float*>",
+        f"columns_thread<LogSoftmax<double>, 8, {BATCHES}, double*>",
+        f"columns_block<Softmax<Bfloat16>, 16, 16, {PLAIN}, Bfloat16*>",
+        f"columns_block<LogSoftmax<float>, 16, 16, {PAIRED}, float*>",
+        f"columns_block<LogSumExp<double>, 16, 8, {GENERAL}, double*, double*>",
+        f"columns_stream<Softmax<double>, {GENERAL}, double*>",
+        f"columns_split<LogSumExp<double>, {PLAIN}>",
+        f"columns_apply<LogSoftmax<Float16>, {GENERAL}>",
+    ),
+    "softmax/refine.cu": (f"logsumexp_refine<double, {GENERAL}>", f"logsumexp_refine<Float16, {PLAIN}>"),
+    "softmax/weighted.cu": (
+        "logsumexp_weighted<double, true, true, View<4, 6, 6>>",
+        "logsumexp_weighted<float, false, true, View<3, 1, 1>>",
+    ),
+    "softmax/complex.cu": (
+        "logsumexp_complex<double, true, true, View<4, 6, 6>>",
+        "logsumexp_complex<float, false, false, View<2, 1, 1>>",
+    ),
+    "ladder/ladder.cu": (),
+}
+
+
+def test_every_source_is_covered() -> None:
+    assert set(KERNELS) == set(listing())
+
+
+@pytest.mark.parametrize("arch", ARCHITECTURES)
+@pytest.mark.parametrize("path", KERNELS)
+def test_nothing_spills(path: str, arch: str) -> None:
+    made = compile(
+        source(path), name=path, arch=arch, names=KERNELS[path], kind="cubin", options=("--ptxas-options=-v",)
+    )
+    found = resources(made.log)
+    assert set(made.names.values()) <= set(found)
+    assert len(found) >= max(len(KERNELS[path]), 1)
+    spilling = {kernel: report for kernel, report in found.items() if report.spills or report.stack}
+    assert not spilling
+
+
+@pytest.mark.parametrize("path", KERNELS)
+def test_one_kernel_compiles_in_two_seconds(path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUPYSOFT_CACHE_DIR", str(tmp_path))
+    name = KERNELS[path][:1]
+    begin = time.process_time()
+    compiler.compile(source(path), name=path, arch="sm_90a", names=name, kind="cubin")
+    assert time.process_time() - begin < 2

@@ -1,0 +1,143 @@
+"""Which kernels a layout is given, and what grid, block and scratch memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cupysoft.arrays import Axis, Layout, layout
+from cupysoft.ops import plans
+from cupysoft.ops.plans_view import access_width, view_of
+from tests.kernels.plans_for import DTYPES, OPERATIONS, contiguous, families, plan_of
+
+# The longest row of each way to hold one, for 16-bit types, float32 and float64.
+ROW_EDGES = {
+    "softmax_warp": {2: 512, 4: 512, 8: 256},
+    "softmax_block": {2: 8192, 4: 8192, 8: 4096},
+    "softmax_shared": {2: 24064, 4: 12032, 8: 6016},
+    "softmax_stream": {2: 65536, 4: 65536, 8: 65536},
+}
+COLUMN_EDGES = {
+    "columns_thread": {2: 16, 4: 16, 8: 8},
+    "columns_block": {2: 256, 4: 256, 8: 128},
+    "columns_stream": {2: 4096, 4: 4096, 8: 4096},
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("columns_first", [False, True])
+def test_each_length_gets_its_kernel(dtype: np.dtype[Any], columns_first: bool) -> None:
+    edges = COLUMN_EDGES if columns_first else ROW_EDGES
+    following = [*list(edges)[1:], "columns_split" if columns_first else "softmax_split"]
+    for kernel, after in zip(edges, following, strict=True):
+        last = edges[kernel][dtype.itemsize]
+        for columns, expected in ((last, kernel), (last + 1, after)):
+            plan = plan_of("softmax", contiguous(40, columns, columns_first=columns_first), dtype)
+            assert families(plan)[0] == expected, columns
+
+
+def test_rows_decide_only_the_grid() -> None:
+    for columns in (1, 7, 300, 1000, 9000, 20000, 70000):
+        for operation in OPERATIONS:
+            reduces = operation in ("logsumexp", "state")
+            few, many = (plan_of(operation, contiguous(n, columns, reduces=reduces), "f4") for n in (2, 100_000))
+            assert few.kernels == many.kernels
+            assert [(s.block, s.shared) for s in few.steps] == [(s.block, s.shared) for s in many.steps]
+
+
+def test_a_view_is_cut_as_its_copy_is() -> None:
+    copy = plan_of("softmax", contiguous(40, 1000), "f4").steps[0]
+    view = plan_of("softmax", Layout((Axis(40, (2003, 1000)),), (Axis(1000, (-2, 1)),)), "f4", (4, 16)).steps[0]
+    assert (copy.grid, copy.block) == (view.grid, view.block)
+    assert copy.kernel.name.replace("4, 4, View", "4, 1, View") == view.kernel.name
+
+
+def test_grids() -> None:
+    assert plan_of("softmax", contiguous(64, 1000), "f4").steps[0].grid == (64, 1, 1)
+    assert plan_of("softmax", contiguous(64, 1000), "f4").steps[0].block == (64, 1, 1)
+    # 4 lanes a row, so 32 rows a block.
+    assert plan_of("softmax", contiguous(70_001, 16), "f4").steps[0].grid == (2188, 1, 1)
+    assert plan_of("softmax", contiguous(70_001, 5000), "f4").steps[0].grid == (70_001, 1, 1)
+    # 32 rows a tile.
+    step = plan_of("softmax", contiguous(70_001, 100, columns_first=True), "f4").steps[0]
+    assert (step.grid, step.block) == ((2188, 1, 1), (32, 8, 1))
+
+
+def test_parts_are_merged_and_applied() -> None:
+    plan = plan_of("softmax", contiguous(3, 65537), "f4")
+    assert families(plan) == ("softmax_split", "split_merge", "softmax_apply")
+    assert [step.grid[0] for step in plan.steps] == [15, 3, 15]
+    assert [(scratch.name, scratch.count) for scratch in plan.scratch] == [("states", 45), ("merged", 9)]
+    assert families(plan_of("state", contiguous(3, 65537, reduces=True), "f4")) == ("softmax_split", "split_finish")
+
+
+def test_more_than_two_to_the_31_elements() -> None:
+    columns = 2**33 + 5
+    plan = plan_of("softmax", contiguous(2, columns), "f4")
+    parts = -(-columns // 16384)
+    assert plan.steps[0].grid == (2 * parts, 1, 1)
+    assert np.frombuffer(plan.steps[0].args[1].tobytes(), np.int64)[1] == columns  # type: ignore[union-attr]
+
+
+def test_logsumexp_ends_with_the_second_tier() -> None:
+    plan = plan_of("logsumexp", contiguous(40, 1000, reduces=True), "f4")
+    assert families(plan) == ("softmax_block", "logsumexp_refine")
+    assert plan.steps[1].grid == (3, 1, 1)
+    assert [(scratch.name, scratch.count) for scratch in plan.scratch] == [("anchors", 40)]
+
+
+def test_general_logsumexp() -> None:
+    three = Layout((Axis(5, (7, 0, 1)),), (Axis(7, (1, 1, 0)),))
+    plan = plans.logsumexp(three, np.dtype("f4"), (16, 16, 16), weighted=True)
+    assert families(plan) == ("logsumexp_weighted",)
+    assert [argument for argument in plan.steps[0].args if isinstance(argument, str)] == ["x", "b", "out", "out"]
+    plan = plans.logsumexp(contiguous(5, 7, reduces=True), np.dtype("c8"), (16, 16))
+    assert plan.steps[0].kernel.name == "logsumexp_complex<float, false, false, View<2, 1, 1>>"
+
+
+def test_no_rows_no_steps() -> None:
+    for operation in OPERATIONS:
+        assert plan_of(operation, Layout((Axis(0, (5, 1)),), (Axis(5, (1, 0)),)), "f4").steps == ()
+
+
+@pytest.mark.parametrize(
+    ("x", "columns", "alignment", "width"),
+    [
+        ((1000, 1), 1000, 16, 4),
+        ((1002, 1), 1002, 16, 2),
+        ((1001, 1), 1001, 16, 1),
+        ((1000, 1), 1000, 8, 2),
+        ((1000, 1), 1000, 4, 1),
+        ((1000, 1), 999, 16, 1),
+        ((1000, 2), 500, 16, 1),
+        ((1000, -1), 1000, 16, 1),
+        ((0, 1), 1000, 16, 4),
+        ((-1000, 1), 1000, 16, 4),
+    ],
+)
+def test_width_of_accesses(x: tuple[int, int], columns: int, alignment: int, width: int) -> None:
+    seen = Layout((Axis(9, (x[0], 4096)),), (Axis(columns, (x[1], 1)),))
+    assert access_width(seen, np.dtype("f4"), (alignment, 16), (0, 1)) == width
+
+
+def test_both_arrays_bound_the_width() -> None:
+    seen = Layout((Axis(9, (1024, 1022)),), (Axis(1000, (1, 1)),))
+    assert access_width(seen, np.dtype("f4"), (16, 16), (0, 1)) == 2
+    assert access_width(seen, np.dtype("f4"), (16, 16), (0,)) == 4
+
+
+def test_view_of_many_axes() -> None:
+    shape = (2, 3, 4, 5, 6, 7)
+    strides = tuple(np.cumprod([1, *[2 * n for n in shape[:0:-1]]])[::-1].tolist())
+    view = view_of(layout(shape, [1, 3, 5], [strides, strides]), 2)
+    assert view.type == "View<2, 6, 6>"
+    words = np.frombuffer(view.value.tobytes(), np.int64)
+    assert words[:5].tolist() == [2 * 4 * 6, 3 * 5 * 7, 6, 4, 2]
+    assert len(words) == 2 + 3 * 6 + 3 * 6
+
+
+def test_a_view_with_more_axes_than_usual() -> None:
+    seen = Layout(tuple(Axis(2, (3 * 4**i, 4**i)) for i in range(9, 0, -1)), (Axis(3, (1, 1)),))
+    assert view_of(seen, 2).type == "View<2, 9, 1>"
