@@ -176,3 +176,10 @@ def test_x_may_be_out(device: simulator.Device) -> None:
         expected = cupysoft.softmax(x, axis=1)
         cupysoft.softmax(x, axis=1, out=x)
         assert x.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("dtype", DTYPES[:3], ids=str)
+@pytest.mark.parametrize("scale", [30, 300])
+def test_log_softmax_on_ties(device: simulator.Device, dtype: Any, scale: float) -> None:
+    """x - m lies halfway between two numbers; log(l), which may underflow, decides."""
+    assert_true(normal((400, 2), dtype, scale), 1, ("log_softmax",))
