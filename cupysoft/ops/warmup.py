@@ -25,8 +25,9 @@ DTYPES = ("float16", "bfloat16", "float32", "float64")
 # Every way to hold a row, with the widest accesses and with the narrowest, which an odd length forces.
 LENGTHS = tuple(length for power in range(18) for length in (2**power, 2**power + 1))
 
-# The number of rows decides only the grid of a plan; two of them make a batch.
-ROWS = 2
+# The number of rows decides only the grid of a plan. Along the first axis it is also how far columns lie apart: from 8
+# on (narrower arrays need a call to be compiled for) neighbouring threads take neighbouring rows.
+ROWS = 64
 
 
 def warmup(
