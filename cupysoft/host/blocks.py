@@ -23,13 +23,16 @@ __all__ = ["Box", "Grid"]
 
 Box = tuple[slice, ...]
 
-BLOCK = {True: 1 << 15, False: 1 << 14}
-"""Elements of a block, for arithmetic in one pass of plain float64 (True) and in two words (False)."""
+BLOCK = {True: 1 << 17, False: 1 << 15}
+"""Elements of a block, for arithmetic in one pass of plain float64 (True) and in two words (False).
 
-LONG_ROW = 1 << 16
+Smaller blocks would fit a nearer cache, but then threads spend their time handing Python's lock to one another.
+"""
+
+LONG_ROW = 1 << 17
 """A row-major row above this length is read in pieces and its state merged."""
 
-PIECE = 1 << 15
+PIECE = 1 << 17
 TALL_ROW, TALL_PIECE = 1 << 12, 1 << 10
 """The same two where the buffer is column-major."""
 
