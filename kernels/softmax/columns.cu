@@ -35,7 +35,7 @@ __global__ void __launch_bounds__(128, VIEW::BLOCKS)
 }
 
 template <typename OPERATION, int SIZE, int CHUNKS, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(32 * SIZE, VIEW::BLOCKS)
+__global__ void __launch_bounds__(32 * SIZE, VIEW::BLOCKS | OPERATION::Arithmetic::WIDE)
     columns_block(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and the first output
                   OUTPUTS... outputs) {               // (rows, columns) or (rows,)
