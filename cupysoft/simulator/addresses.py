@@ -41,11 +41,11 @@ def address(e: Emitter, operand: Operand) -> Value:
         case Register(name):
             wide = SIZES[e.layout.registers[name]] == 8
             value = e.read(base, "u64" if wide else "u32")
-            if not wide:
-                value = e.map("zext <W x i32> {0} to <W x i64>", value)
             if offset:
-                value = e.map("add <W x i64> {0}, {1}", value, e.constant("i64", offset))
-            return value
+                # An address of 32 bits wraps at 32 bits: the register alone may lie below the variable.
+                type_ = "i64" if wide else "i32"
+                value = e.map(f"add <W x {type_}> {{0}}, {{1}}", value, e.constant(type_, offset))
+            return value if wide else e.map("zext <W x i32> {0} to <W x i64>", value)
 
 
 def symbol_address(e: Emitter, name: str, offset: int) -> Value:

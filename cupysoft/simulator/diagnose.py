@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -159,9 +160,11 @@ def _plain(name: str) -> str:
     for start in range(len(name) - 1, 2, -1):
         digits = name[start:]
         length = len(digits) - len(digits.lstrip("0123456789"))
-        if length and int(digits[:length]) == len(digits) - length:
+        if 0 < length < len(digits) and int(digits[:length]) == len(digits) - length:
             return digits[length:]
-    return name
+    # The compiler appends a number to a name that it would otherwise give twice.
+    shorter = re.sub(r"_(\$_)?\d+$", "", name)
+    return name if shorter == name else _plain(shorter)
 
 
 def _coordinates(linear: int, extents: tuple[int, int, int]) -> tuple[int, int, int]:

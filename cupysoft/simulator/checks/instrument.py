@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..context import ErrorKind, Slot
-from ..control import first_lane
 from ..literals import integer, llvm_type
 from ..ptx import Immediate, Vector, type_of
 from .arrays import array_check
@@ -97,19 +96,35 @@ class Checked:
         operand = e.instruction.operands[-1]
         if isinstance(operand, Immediate):
             members = str(integer(operand.text) & 0xFFFFFFFF)
+            strangers = e.code.line(f"and i32 {e.active_bits()}, {~integer(operand.text) & 0xFFFFFFFF}")
         else:
-            members = first_lane(e, e.read(operand, "b32"), "i32")
+            members, strangers = _named(e, e.read(operand, "b32"))
         lenient = "true" if e.instruction.opcode in ("bar", "barrier") else "false"
         live = e.code.line("load i32, ptr %live.place")
         wrong = e.code.line(
-            f"call i1 @check_members(ptr %ctx, i32 %warp, i32 {e.active_bits()}, i32 {members}, i32 {live},"
-            f" i32 {e.index}, i1 {lenient})"
+            f"call i1 @check_members(ptr %ctx, i32 %warp, i32 {e.active_bits()}, i32 {strangers}, i32 {members},"
+            f" i32 {live}, i32 {e.index}, i1 {lenient})"
         )
         e.fail_if(wrong)
         e.fail_if(e.code.line("call i1 @check_warp_sync(ptr %ctx, i32 %warp)"))
 
     def barrier(self, e: Emitter) -> None:
         """The driver counts the barriers that are passed; the next access of shared memory looks there."""
+
+
+def _named(e: Emitter, masks: Value) -> tuple[str, str]:
+    """Return which lanes the masks of the active lanes name, and which active lanes their own mask does not name."""
+    own = e.lanes("i32", [(1 << lane) - (lane == 31) * (1 << 32) for lane in range(32)])
+    outside = e.map("icmp eq <W x i32> {0}, {1}", e.map("and <W x i32> {0}, {1}", masks, own), e.constant("i32", 0))
+    strangers = e.code.line(f"and i32 {e.bits(outside)}, {e.active_bits()}")
+    given = e.select(e.active(), masks, e.constant("i32", 0), "i32")
+    e.code.flush()
+    members = "0"
+    e.module.declare(f"declare i32 @llvm.vector.reduce.or.v{e.W}i32(<{e.W} x i32>)")
+    for strip in given:
+        part = e.code.line(f"call i32 @llvm.vector.reduce.or.v{e.W}i32(<{e.W} x i32> {strip})")
+        members = e.code.line(f"or i32 {members}, {part}")
+    return members, strangers
 
 
 def _add(e: Emitter, routine: Routine) -> None:

@@ -8,16 +8,14 @@ from .traffic import CTTZ
 
 __all__ = ["MEMBERS"]
 
-#: ``i1 (ctx, warp, active, members, live, where, exited allowed)``: whether a member mask is wrong.
-#: A lane must be in its own mask, and the mask must not name a lane that has exited. Lanes that the block never had
-#: may be named: a full mask is usual in a block of fewer than 32 threads.
+#: ``i1 (ctx, warp, active, strangers, members, live, where, exited allowed)``: whether a member mask is wrong.
+#: A lane must be in its own mask (strangers are not), and no mask may name a lane that has exited. Lanes that the
+#: block never had may be named: a full mask is usual in a block of fewer than 32 threads.
 MEMBERS = Routine(
     "check_members",
-    f"""define internal i1 @check_members(ptr %ctx, i32 %warp, i32 %active, i32 %members, i32 %live, i32 %where,
-    i1 %lenient) noinline {{
+    f"""define internal i1 @check_members(ptr %ctx, i32 %warp, i32 %active, i32 %strangers, i32 %members,
+    i32 %live, i32 %where, i1 %lenient) noinline {{
 entry:
-  %not.members = xor i32 %members, -1
-  %strangers = and i32 %active, %not.members
 {load_slot("warps", Slot.WARPS)}{load_slot("tail", Slot.LAST_WARP_MASK)}
   %next64 = zext i32 %warp to i64
   %next = add i64 %next64, 1

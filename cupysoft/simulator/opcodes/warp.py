@@ -9,9 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..code import LANES
-from ..control import first_lane
 from ..lanes import load_buffer, store_buffer
-from ..literals import integer, llvm_type
+from ..literals import integer
 from ..ptx import Immediate, Instruction, Pair, type_of
 from . import opcode, unknown
 
@@ -250,18 +249,51 @@ def reduce_lanes(e: Emitter, instruction: Instruction) -> None:
     if operation in ("min", "max"):
         operation = type_[0] + operation
     name, neutral = _REDUCTIONS[operation]
-    members = first_lane(e, e.read(mask, "b32"), "i32")
-    chosen = e.mask(e.code.line(f"and i32 {members}, {e.active_name}"))
-    value = e.select(chosen, e.read(source, type_), e.constant("i32", neutral), llvm_type(type_))
-    function = f"@llvm.vector.reduce.{name}.v{e.W}i32"
-    e.module.declare(f"declare i32 {function}(<{e.W} x i32>)")
-    total = e.code.line(f"call i32 {function}(<{e.W} x i32> {value[0]})")
-    for part in value[1:]:
-        other = e.code.line(f"call i32 {function}(<{e.W} x i32> {part})")
-        if name[1:] in ("min", "max"):
-            e.module.declare(f"declare i32 @llvm.{name}.i32(i32, i32)")
-            total = e.code.line(f"call i32 @llvm.{name}.i32(i32 {total}, i32 {other})")
-        else:
-            total = e.code.line(f"{name} i32 {total}, {other}")
-    e.write(target, e.splat("i32", total), "b32")
+    values = store_buffer(e, "values.i32", e.read(source, type_), "i32")
+    masks = store_buffer(e, "choice", e.read(mask, "b32"), "i32")
+    result = e.buffer("chosen", 4 * LANES)
+    helper = e.runtime(*_reduction(e, name, neutral))
+    e.code.effect(f"call void {helper}(ptr {values}, ptr {masks}, i32 {e.active_name}, ptr {result})")
+    e.write(target, load_buffer(e, "chosen", "i32"), "b32")
     e.checks.warp_sync(e)
+
+
+def _reduction(e: Emitter, name: str, neutral: int) -> tuple[str, str]:
+    """Write a helper that reduces, for one active lane after the other that has no result yet, over its mask."""
+    e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
+    vector = f"<{LANES} x i32>"
+    e.module.declare(f"declare i32 @llvm.vector.reduce.{name}.v{LANES}i32({vector})")
+    helper = f"redux.{name}"
+    return (
+        helper,
+        f"""define internal void @{helper}(ptr noalias %values, ptr noalias %masks, i32 %active, ptr noalias %result)
+    noinline {{
+entry:
+  %v = load {vector}, ptr %values, align 4
+  %none = icmp eq i32 %active, 0
+  br i1 %none, label %done, label %loop
+loop:
+  %left = phi i32 [ %active, %entry ], [ %left.next, %loop ]
+  %lane = call i32 @llvm.cttz.i32(i32 %left, i1 true)
+  %mask.place = getelementptr i32, ptr %masks, i32 %lane
+  %mask = load i32, ptr %mask.place
+  %members = and i32 %mask, %active
+  %bits = bitcast i32 %members to <{LANES} x i1>
+  %taken = select <{LANES} x i1> %bits, {vector} %v, {vector} splat (i32 {neutral})
+  %total = call i32 @llvm.vector.reduce.{name}.v{LANES}i32({vector} %taken)
+  %self = shl i32 1, %lane
+  %group = or i32 %members, %self
+  %group.bits = bitcast i32 %group to <{LANES} x i1>
+  %old = load {vector}, ptr %result, align 4
+  %filled = insertelement {vector} poison, i32 %total, i64 0
+  %spread = shufflevector {vector} %filled, {vector} poison, {vector} zeroinitializer
+  %new = select <{LANES} x i1> %group.bits, {vector} %spread, {vector} %old
+  store {vector} %new, ptr %result, align 4
+  %rest = xor i32 %group, -1
+  %left.next = and i32 %left, %rest
+  %over = icmp eq i32 %left.next, 0
+  br i1 %over, label %done, label %loop
+done:
+  ret void
+}}""",
+    )
