@@ -10,6 +10,7 @@ from .flow import Flow, is_block_barrier, target_of
 from .literals import integer
 from .pcs import ID_SHIFT, WAITING, load_counters, store_counters
 from .ptx import Immediate, Instruction, Label, Negated, Operand, Symbol
+from .strips import Uniform
 
 if TYPE_CHECKING:
     from .emitter import Emitter, Value
@@ -102,6 +103,8 @@ def barrier_record(e: Emitter, number: Operand) -> tuple[str, str]:
 
 def first_lane(e: Emitter, value: Value, type_: str) -> str:
     """Return what the lowest active lane has, as a scalar."""
+    if isinstance(value, Uniform):
+        return value.scalar
     e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
     lane = e.code.line(f"call i32 @llvm.cttz.i32(i32 {e.active_bits()}, i1 true)")
     place = e.code.line(f"and i32 {lane}, {e.W - 1}")

@@ -19,7 +19,7 @@ from .context import Slot
 from .literals import bits_of, literal, llvm_type
 from .ptx import SIZES, Immediate, Instruction, Negated, Operand, Register, Sink, Special
 from .specials import special
-from .strips import Strips, Value
+from .strips import Strips, Uniform, Value
 
 if TYPE_CHECKING:
     from .layout import Layout
@@ -150,7 +150,8 @@ class Emitter(Strips):
         if self._guard is None:
             return self._active
         if self._guarded is None:
-            self._guarded = self.map("and <W x i1> {0}, {1}", self._active, self._guard)
+            whole = isinstance(self._active, Uniform) and self._active.scalar == "true"
+            self._guarded = self._guard if whole else self.map("and <W x i1> {0}, {1}", self._active, self._guard)
         return self._guarded
 
     def active_bits(self) -> str:

@@ -2,15 +2,54 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
 from typing import TypeAlias
 
 from .code import LANES, Code
 from .literals import bits_of, llvm_literal, mangled
 from .module_text import ModuleText
 
-__all__ = ["Strips", "Value"]
+__all__ = ["Strips", "Uniform", "Value"]
 
 Value: TypeAlias = tuple[str, ...]
+
+
+class Uniform(tuple[str, ...]):
+    """A value that is the same in every lane: its strips, and the scalar that they repeat.
+
+    What is computed from such values alone is computed once, as a scalar.
+    """
+
+    scalar: str
+
+    def __new__(cls, strips: Value, scalar: str) -> Uniform:
+        value = super().__new__(cls, strips)
+        value.scalar = scalar
+        return value
+
+
+#: Instructions that are the same for a lane and for a vector of lanes.
+_LANEWISE = re.compile(
+    r"(add|sub|mul|[us]div|[us]rem|and|x?or|shl|[al]shr|f(add|sub|mul|div|neg)|select|[if]cmp"
+    r"|[sz]ext|trunc|fpext|fptrunc|[su]itofp|fpto[su]i|bitcast|freeze) "
+)
+_LANES_OF = re.compile(r"<W x (\w+)>")
+_SPLAT = re.compile(r"splat \(\w+ ([^)]+)\)")
+
+
+@cache
+def _of_one_lane(template: str) -> tuple[str, str] | None:
+    """Return a template of one lane, and its result's type; None where there is no such thing."""
+    match = _LANEWISE.match(template)
+    types = _LANES_OF.findall(template)
+    scalar = _SPLAT.sub(r"\1", _LANES_OF.sub(r"\1", template))
+    if match is None or not types or "<" in scalar or "zeroinitializer" in scalar:
+        return None
+    name = match[1]
+    if name in ("icmp", "fcmp"):
+        return scalar, "i1"
+    return scalar, types[1] if name == "select" else types[-1]
 
 
 class Strips:
@@ -33,7 +72,12 @@ class Strips:
         self.strips = LANES // module.width
 
     def map(self, template: str, *values: Value, **words: object) -> Value:
-        """Write one LLVM instruction a strip and return its results."""
+        """Write one LLVM instruction a strip, or one for all lanes that are alike, and return its results."""
+        if values and all(isinstance(value, Uniform) for value in values):
+            lane = _of_one_lane(template.format(*(f"{{{place}}}" for place in range(len(values))), **words))
+            if lane is not None:
+                text = lane[0].format(*(value.scalar for value in values if isinstance(value, Uniform)))
+                return self.splat(lane[1], self.code.scalar(text))
         text = self.wide(template)
         return self.code.each(lambda strip: text.format(*(value[strip] for value in values), **words))
 
@@ -66,6 +110,14 @@ class Strips:
             Last scalar argument with its type, such as ``"i1 false"``.
         """
         types = types or (result,) * len(values)
+        alike = [value.scalar for value in values if isinstance(value, Uniform)]
+        if len(alike) == len(values):
+            name += "".join(f".{mangled(each)}" for each in overloads or (result,))
+            given = [f"{type_} {value}" for type_, value in zip(types, alike, strict=True)] + [trailing] * bool(
+                trailing
+            )
+            self.module.declare(f"declare {result} @llvm.{name}({', '.join(each.split()[0] for each in given)})")
+            return self.splat(result, self.code.scalar(f"call {result} @llvm.{name}({', '.join(given)})"))
         suffix = "".join(f".v{self.W}{mangled(each)}" for each in overloads or (result,))
         arguments = [f"<{self.W} x {each}>" for each in types]
         formal = ", ".join([*arguments, *([trailing.split()[0]] if trailing else [])])
@@ -76,6 +128,8 @@ class Strips:
 
     def select(self, condition: Value, then: Value, otherwise: Value, type_: str) -> Value:
         """Choose lane by lane; `type_` is the LLVM type of a lane."""
+        if isinstance(condition, Uniform) and condition.scalar in ("true", "false"):
+            return then if condition.scalar == "true" else otherwise
         template = f"select <W x i1> {{0}}, <W x {type_}> {{1}}, <W x {type_}> {{2}}"
         return self.map(template, condition, then, otherwise)
 
@@ -96,7 +150,7 @@ class Strips:
         return self._splat_literal(type_, llvm_literal(value, type_))
 
     def _splat_literal(self, type_: str, text: str) -> Value:
-        return (f"splat ({type_} {text})",) * self.strips
+        return Uniform((f"splat ({type_} {text})",) * self.strips, text)
 
     def lanes(self, type_: str, values: list[int]) -> Value:
         """Return a constant that differs from lane to lane; `values` has one for each of the 32."""
@@ -107,11 +161,15 @@ class Strips:
         """Return the scalar named `scalar` in every lane."""
         if not scalar.startswith("%"):
             return self._splat_literal(type_, scalar)
-        first = self.map(f"insertelement <W x {type_}> poison, {type_} {scalar}, i32 0")
-        return self.map(f"shufflevector <W x {type_}> {{0}}, <W x {type_}> poison, <W x i32> zeroinitializer", first)
+        vector = f"<{self.W} x {type_}>"
+        first = self.code.scalar(f"insertelement {vector} poison, {type_} {scalar}, i32 0")
+        whole = self.code.scalar(f"shufflevector {vector} {first}, {vector} poison, <{self.W} x i32> zeroinitializer")
+        return Uniform((whole,) * self.strips, scalar)
 
     def mask(self, scalar: str) -> Value:
         """Spread the bits of an ``i32`` over the lanes."""
+        if scalar == "-1":
+            return self.constant("i1", 1)
         if self.strips == 1:
             return self.map(f"bitcast i32 {scalar} to <W x i1>")
         parts = []
@@ -125,6 +183,8 @@ class Strips:
 
     def bits(self, mask: Value) -> str:
         """Gather a value of ``i1`` into a scalar ``i32``. Ends the run of strips."""
+        if isinstance(mask, Uniform):
+            return "-1" if mask.scalar == "true" else self.code.line(f"sext i1 {mask.scalar} to i32")
         total = ""
         for strip in range(self.strips):
             part = self.code.line(f"bitcast <{self.W} x i1> {mask[strip]} to i{self.W}")
