@@ -89,7 +89,9 @@ class Workspace:
     def _prepare_checks(self, kernel: CompiledKernel, shared: int, warps: int) -> None:
         shift = cell_shift(kernel.instructions)
         cells = -(-shared // (1 << shift))
-        self._shadow = np.zeros(CELLS_OFFSET // 8 + cells + _LANES, np.int64)  # the check of a warp loads 32 cells
+        room = CELLS_OFFSET // 8 + cells + _LANES  # the check of a warp loads 32 cells
+        self._shadow = np.zeros(room + cells // 2 + 1, np.int64)
+        self._shadow[ShadowField.ATOMICS] = 8 * room
         self._shadow[ShadowField.CELLS] = cells
         self._shadow[ShadowField.SHIFT] = shift
         self[Slot.SHADOW_SHARED] = self._shadow.__array_interface__["data"][0]

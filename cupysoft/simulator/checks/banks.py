@@ -4,61 +4,15 @@ from __future__ import annotations
 
 from ..context import Slot
 from .layout import Access, Counter, Space
+from .passes import BANKS, ROWS, by_addresses, by_rows
 from .text import Routine, intrinsic, load_slot, splat
-from .traffic import CTPOP, CTTZ, add_to, bytes_of, lanes
+from .traffic import CTPOP, add_to, bytes_of, lanes
 
 __all__ = ["shared_traffic"]
 
+_EXTREMES = tuple(intrinsic(f"llvm.vector.reduce.{kind}.v32i32", "i32", "<32 x i32>") for kind in ("umin", "umax"))
 _OR = intrinsic("llvm.vector.reduce.or.v32i32", "i32", "<32 x i32>")
-_BANKS = 32
 _BANK_BYTES = 4
-
-
-def _passes() -> Routine:
-    """``i64 (offsets, mask, units)``: passes that one phase needs: the most different words wanted of one bank."""
-    text = f"""define internal i64 @count_passes(ptr %offsets, <32 x i64> %v, i32 %mask, i64 %words) noinline {{
-entry:
-  %wanted = alloca [{_BANKS} x i8], align 32
-  store <{_BANKS} x i8> zeroinitializer, ptr %wanted, align 32
-  %empty = icmp eq i32 %mask, 0
-  br i1 %empty, label %none, label %next
-none:
-  ret i64 0
-next:
-  %rest = phi i32 [%mask, %entry], [%left, %placed]
-  %most = phi i8 [0, %entry], [%most2, %placed]
-  %lane = call i32 @llvm.cttz.i32(i32 %rest, i1 true)
-  %at = getelementptr i64, ptr %offsets, i32 %lane
-  %one = load i64, ptr %at
-{splat("all", "%one")}
-  %same = icmp eq <32 x i64> %v, %all
-  %bits = bitcast <32 x i1> %same to i32
-  %others = xor i32 %bits, -1
-  %left = and i32 %rest, %others
-  br label %place
-place:
-  %word = phi i64 [0, %next], [%word1, %place]
-  %top = phi i8 [%most, %next], [%most2, %place]
-  %position = add i64 %one, %word
-  %bank = and i64 %position, {_BANKS - 1}
-  %slot = getelementptr i8, ptr %wanted, i64 %bank
-  %old = load i8, ptr %slot
-  %new = add i8 %old, 1
-  store i8 %new, ptr %slot
-  %more = icmp ugt i8 %new, %top
-  %most2 = select i1 %more, i8 %new, i8 %top
-  %word1 = add i64 %word, 1
-  %all.placed = icmp eq i64 %word1, %words
-  br i1 %all.placed, label %placed, label %place
-placed:
-  %done = icmp eq i32 %left, 0
-  br i1 %done, label %exit, label %next
-exit:
-  %result = zext i8 %most2 to i64
-  ret i64 %result
-}}
-"""
-    return Routine("count_passes", text, (CTTZ,))
 
 
 def shared_traffic(access: Access, size: int) -> Routine:
@@ -76,6 +30,8 @@ def shared_traffic(access: Access, size: int) -> Routine:
         f"""define internal void @{name}(ptr %ctx, ptr %offsets, i32 %mask) noinline {{
 entry:
   %buffer = alloca [32 x i64], align 64
+  %rows = alloca [32 x i32], align 64
+  %bits = alloca [32 x i32], align 64
 {load_slot("counters", Slot.COUNTERS, "ptr")}{bytes_of(size)}
   %v = load <32 x i64>, ptr %offsets, align 8
   %word = lshr <32 x i64> %v, splat (i64 2)
@@ -83,21 +39,25 @@ entry:
   %active = bitcast i32 %mask to <32 x i1>
 {_apart(size)}{quick}  br i1 %quick, label %write, label %slow
 slow:
+{_place(words)}  br i1 %far, label %scattered, label %close
+close:
+{_close_lines(phases)}  br label %write
+scattered:
   store <32 x i64> %word, ptr %buffer, align 64
 {_phase_lines(phases, words)}  br label %write
 write:
-  %passes = phi i64 [%least, %entry], [%total, %slow]
+  %passes = phi i64 [%least, %entry], [%total, %scattered], [%near, %close]
 {add_to(Space.SHARED, access, amounts)}  ret void
 }}
 """,
-        (CTPOP, _OR, _passes(), *needs),
+        (CTPOP, _OR, *_EXTREMES, by_addresses(), by_rows(), *needs),
     )
 
 
 def _apart(size: int) -> str:
     """Lines that set ``%apart``: no two lanes meet in a bank (4 bytes), or the warp wants one run of bytes."""
     if size == _BANK_BYTES:
-        return f"""  %bank = and <32 x i32> %small, splat (i32 {_BANKS - 1})
+        return f"""  %bank = and <32 x i32> %small, splat (i32 {BANKS - 1})
   %bit = shl <32 x i32> splat (i32 1), %bank
   %own = select <32 x i1> %active, <32 x i32> %bit, <32 x i32> zeroinitializer
   %banks = call i32 @llvm.vector.reduce.or.v32i32(<32 x i32> %own)
@@ -140,7 +100,7 @@ def _quick(phases: int, words: int) -> tuple[str, tuple[Routine, ...]]:
         combine = f"or i1 %apart, %near{phase}" if words == 1 else f"and i1 {quick}, %near{phase}"
         lines.append(
             f"  %span{phase} = sub i32 %highs{phase}, %lows{phase}\n"
-            f"  %near{phase} = icmp ule i32 %span{phase}, {_BANKS - words}\n"
+            f"  %near{phase} = icmp ule i32 %span{phase}, {BANKS - words}\n"
             f"  %in{phase} = and i32 %mask, {part - (1 << 32) if part >> 31 else part}\n"
             f"  %some{phase} = icmp ne i32 %in{phase}, 0\n"
             f"  %one{phase} = zext i1 %some{phase} to i64\n"
@@ -150,6 +110,39 @@ def _quick(phases: int, words: int) -> tuple[str, tuple[Routine, ...]]:
         least, quick = f"%least{phase}", f"%quick{phase}"
     lines.append(f"  %least = add i64 {least}, 0\n  %quick = or i1 {quick}, false\n")
     return "".join(lines), (low, high)
+
+
+def _place(words: int) -> str:
+    """Lines that find each lane's row and banks, and ``%far``: the rows are too many."""
+    return f"""  %lowest = call i32 @llvm.vector.reduce.umin.v32i32(<32 x i32> %lows)
+  %highest = call i32 @llvm.vector.reduce.umax.v32i32(<32 x i32> %highs)
+  %first.row = lshr i32 %lowest, {BANKS.bit_length() - 1}
+  %last.row = lshr i32 %highest, {BANKS.bit_length() - 1}
+  %last = sub i32 %last.row, %first.row
+  %far = icmp uge i32 %last, {ROWS}
+{splat("first.rowv", "%first.row", "i32")}  %row = lshr <32 x i32> %small, splat (i32 {BANKS.bit_length() - 1})
+  %row.near = sub <32 x i32> %row, %first.rowv
+  %row.kept = select <32 x i1> %active, <32 x i32> %row.near, <32 x i32> zeroinitializer
+  %column = and <32 x i32> %small, splat (i32 {BANKS - 1})
+  %wanted = shl <32 x i32> splat (i32 {(1 << words) - 1}), %column
+  %wanted.kept = select <32 x i1> %active, <32 x i32> %wanted, <32 x i32> zeroinitializer
+  store <32 x i32> %row.kept, ptr %rows, align 64
+  store <32 x i32> %wanted.kept, ptr %bits, align 64
+"""
+
+
+def _close_lines(phases: int) -> str:
+    """Lines that serve a part of the warp after the other, by rows: ``%near`` passes."""
+    lines, total, width = [], "0", 32 // phases
+    for phase in range(phases):
+        lines.append(
+            f"  %rows{phase} = call i64 @count_rows(ptr %rows, ptr %bits, i64 {phase * width},"
+            f" i64 {(phase + 1) * width}, i32 %last)\n"
+            f"  %near.total{phase} = add i64 {total}, %rows{phase}\n"
+        )
+        total = f"%near.total{phase}"
+    lines.append(f"  %near = add i64 {total}, 0\n")
+    return "".join(lines)
 
 
 def _phase_lines(phases: int, words: int) -> str:

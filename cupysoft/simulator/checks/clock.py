@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..context import ErrorKind, Slot
-from .layout import CELLS_OFFSET, IN_SHARED, TIME_LIMIT, ShadowField
+from .layout import CELLS_OFFSET, IN_SHARED, TIME_LIMIT, TOUCHED, ShadowField
 from .text import Routine, intrinsic, load_slot
 
 __all__ = ["PEND", "PENDING", "REFRESH", "WARP_SYNC"]
@@ -35,7 +35,7 @@ each:
   %wrote = load i32, ptr %cell
   %time = lshr i32 %wrote, 12
   %known = icmp uge i32 %time, %first32
-  %code = and i32 %wrote, 4095
+  %code = and i32 %wrote, {TOUCHED - 1}
   %early = or i32 %code, 4096
   %kept = select i1 %known, i32 %early, i32 0
   %both = zext i32 %kept to i64
@@ -140,6 +140,9 @@ move:
 begin:
   %first.at = getelementptr i64, ptr %shadow, i64 {ShadowField.FIRST.value}
   store i64 %now, ptr %first.at
+  call void @check_tick(ptr %shadow)
+  %later = load i64, ptr %shadow
+  store i64 %later, ptr %start.at
 {load_slot("local", Slot.SHADOW_LOCAL, "ptr")}{load_slot("stride", Slot.LOCAL_STRIDE)}{load_slot("warps", Slot.WARPS)}
   %threads = mul i64 %warps, 32
   %bytes = mul i64 %threads, %stride

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..context import ErrorKind, Slot
 from .clock import PEND
-from .layout import CELLS_OFFSET, IN_SHARED, SEVERAL_LANES, SEVERAL_WARPS, Access, ShadowField
+from .layout import CELLS_OFFSET, IN_SHARED, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .shadow import cell_check
 from .text import FAIL, Routine, load_slot, splat
 from .traffic import CTTZ
@@ -64,7 +64,7 @@ def _glance(access: Access) -> str:
     """Lines that settle the usual cell at once: nobody else was there since the last barrier, or all only read."""
     if access not in (Access.READ, Access.WRITE):
         return "  br label %think\n"
-    head = """  %w = load i32, ptr %cell
+    head = f"""  %w = load i32, ptr %cell
   %r.at = getelementptr i32, ptr %cell, i64 1
   %r = load i32, ptr %r.at
   %w.time = lshr i32 %w, 12
@@ -74,6 +74,8 @@ def _glance(access: Access) -> str:
   %r.code = and i32 %r, 4095
   %r.equal = icmp eq i32 %r.code, %code
   %stamp = or i32 %now12, %code
+  %w.flag = and i32 %w, {TOUCHED}
+  %w.bare = icmp eq i32 %w.flag, 0
 """
     if access is Access.READ:
         return f"""{head}  %written = icmp uge i32 %w.time, %born
@@ -81,7 +83,8 @@ def _glance(access: Access) -> str:
   %r.many = icmp eq i32 %r.code, {SEVERAL_WARPS}
   %r.settled = or i1 %r.early, %r.equal
   %r.fine = or i1 %r.settled, %r.many
-  %usual = and i1 %calm, %r.fine
+  %usual0 = and i1 %calm, %r.fine
+  %usual = and i1 %usual0, %w.bare
   %kept = select i1 %r.settled, i32 %stamp, i32 %r
   br i1 %usual, label %settle, label %think
 settle:
@@ -95,7 +98,8 @@ settle:
   %r.own = and i1 %r.equal, %single
   %w.fine = or i1 %w.early, %w.own
   %r.fine = or i1 %r.early, %r.own
-  %usual = and i1 %w.fine, %r.fine
+  %usual0 = and i1 %w.fine, %r.fine
+  %usual = and i1 %usual0, %w.bare
   br i1 %usual, label %settle, label %think
 settle:
   store i32 %stamp, ptr %cell
@@ -153,7 +157,7 @@ cells:
   %far = add i64 %offset, {CELLS_OFFSET}
   %cell = getelementptr i8, ptr %shadow, i64 %far
 {_glance(access)}think:
-  %outcome = call i64 @{cell.name}(ptr %shadow, ptr %cell, i32 %code, i32 %warp)
+  %outcome = call i64 @{cell.name}(ptr %shadow, i64 %index, i32 %code, i32 %warp)
   %clean = icmp eq i64 %outcome, 0
   br i1 %clean, label %more, label %race
 more:

@@ -16,6 +16,7 @@ __all__ = [
     "SEVERAL_WARPS",
     "SHARED_WINDOW",
     "TIME_LIMIT",
+    "TOUCHED",
     "WINDOW_SHIFT",
     "Access",
     "AllocationField",
@@ -114,7 +115,8 @@ class ShadowField(IntEnum):
 
     Time is a counter that moves at the begin of a block, at every block barrier and every warp barrier. What happened
     before ``START`` is ordered before everything now; what a lane did before its warp's time is ordered before what the
-    other lanes of that warp do now.
+    other lanes of that warp do now. ``START`` is after ``FIRST``: a stamp of time ``FIRST`` tells of a cell that has
+    been written, in order with everything.
     """
 
     NOW = 0
@@ -122,12 +124,16 @@ class ShadowField(IntEnum):
     START = 2  # when the last block barrier was passed
     CELLS = 3
     SHIFT = 4  # a cell covers 1 << SHIFT bytes
+    ATOMICS = 5  # bytes from the head to the stamps of atomic accesses, one of 32 bits for each cell
     WARPS = 8  # time of each warp's last warp barrier
 
 
-#: Bytes before the first cell. A cell holds two stamps of 32 bits: last write, last read.
+#: Bytes before the first cell. A cell holds two stamps of 32 bits: last plain write, last plain read.
 CELLS_OFFSET = 64 * 8
-#: A stamp is time << 12 | atomic << 11 | code; a code is a thread below 1024 or one of these.
+#: A stamp is time << 12 | flag << 11 | code. The flag, in the stamp of a write, says that the cell has been accessed
+#: atomically since: those accesses have a stamp of their own, at `ShadowField.ATOMICS`.
+TOUCHED = 2048
+#: A code is a thread below 1024 or one of these.
 SEVERAL_LANES = 1024  # plus the number of the warp
 SEVERAL_WARPS = 1056
 #: Times are renumbered before they reach this.

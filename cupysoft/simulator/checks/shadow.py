@@ -1,4 +1,4 @@
-"""What the checks remember of shared memory: for each cell the last write and the last reads, with their time.
+"""What the checks remember of shared memory: for each cell the last write, reads and atomics, with their time.
 
 A cell covers as many bytes as the narrowest access that the kernel makes to memory that may be shared. The rules, with
 `layout.ShadowField` for what time means:
@@ -7,13 +7,14 @@ A cell covers as many bytes as the narrowest access that the kernel makes to mem
 - they are ordered when a block barrier lies between them, or, in one warp, a warp barrier;
 - the reads since the last barrier are kept as one thread, as several lanes of one warp, or as several warps. Reads that
   are ordered before a newer read of the same warp may be forgotten: whatever conflicts with them from another warp
-  conflicts with the newer one too.
+  conflicts with the newer one too. The same goes for atomic accesses, which have a stamp beside those of the cell, so
+  that the plain write before them is not forgotten. A plain write takes the place of both.
 """
 
 from __future__ import annotations
 
 from ..context import ErrorKind
-from .layout import SEVERAL_LANES, SEVERAL_WARPS, Access, ShadowField
+from .layout import CELLS_OFFSET, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine
 
 __all__ = ["cell_check"]
@@ -79,56 +80,58 @@ def _returns(label: str, kind: ErrorKind, stamp: str) -> str:
 """
 
 
-def _fresh(access: Access) -> str:
-    """The block for a cell that nobody wrote: the access is kept, for whoever writes later races with it."""
-    place, flag = ("%read.at", 0) if access is Access.READ else ("%cell", 2048)
-    keep = ""
-    if access in (Access.READ, Access.ATOMIC):
-        old = "%r" if access is Access.READ else "%w"
-        keep = f"""  %f.code = call i32 @check_merge(i32 {old}, i32 %code, i32 %warp, i32 %start, i32 %synced)
-  %f.stamp = or i32 %now12, %f.code
-  %f.flagged = or i32 %f.stamp, {flag}
-  store i32 %f.flagged, ptr {place}
-"""
-    return f"fresh:\n{keep}  ret i64 {ErrorKind.UNINITIALISED.value << 32}\n"
-
-
-def _reads(access: Access) -> str:
-    """The block that keeps a read, or an atomic access in its place."""
+def _kept(access: Access) -> str:
+    """Lines that keep the access in the cell."""
     if access is Access.READ:
-        return """keep:
-  %code2 = call i32 @check_merge(i32 %r, i32 %code, i32 %warp, i32 %start, i32 %synced)
+        return """  %code2 = call i32 @check_merge(i32 %r, i32 %code, i32 %warp, i32 %start, i32 %synced)
   %stamp = or i32 %now12, %code2
   store i32 %stamp, ptr %read.at
-  ret i64 0
 """
-    if access is Access.SYNC_READ:
-        return "keep:\n  ret i64 0\n"
     if access is Access.WRITE:
-        return "keep:\n  %stamp = or i32 %now12, %code\n  store i32 %stamp, ptr %cell\n  ret i64 0\n"
-    # An atomic access after the thread's own plain write: that write is what others conflict with, so it stays.
-    return """keep:
-  %late = icmp uge i32 %time, %start
-  %plain = xor i1 %w.atomic, true
-  %who = and i32 %w, 2047
-  %self = icmp eq i32 %who, %code
-  %own0 = and i1 %late, %plain
-  %own = and i1 %own0, %self
-  %code2 = call i32 @check_merge(i32 %w, i32 %code, i32 %warp, i32 %start, i32 %synced)
-  %stamp0 = or i32 %now12, %code2
-  %stamp1 = or i32 %stamp0, 2048
-  %stamp = select i1 %own, i32 %w, i32 %stamp1
-  store i32 %stamp, ptr %cell
-  ret i64 0
+        return "  %stamp = or i32 %now12, %code\n  store i32 %stamp, ptr %cell\n"
+    if access is Access.SYNC_READ:
+        return ""
+    # Memory that had nothing in it has something now, and nobody is held against that.
+    return f"""  %code2 = call i32 @check_merge(i32 %a, i32 %code, i32 %warp, i32 %start, i32 %synced)
+  %stamp = or i32 %now12, %code2
+  store i32 %stamp, ptr %atomic.at
+  %first12 = shl i32 %first, 12
+  %known = select i1 %unwritten, i32 %first12, i32 %w
+  %flagged = or i32 %known, {TOUCHED}
+  store i32 %flagged, ptr %cell
 """
+
+
+def _atomic_race(access: Access, kind: ErrorKind) -> str:
+    """Lines that hold a plain access against the atomic ones; a read that comes after them all clears the flag."""
+    if access not in (Access.READ, Access.WRITE):
+        return "  br label %keep\n"
+    clear = "  br label %keep\n"
+    if access is Access.READ:
+        clear = f"""  %a.time = lshr i32 %a, 12
+  %a.early = icmp ult i32 %a.time, %start
+  br i1 %a.early, label %settle, label %keep
+settle:
+  %calm = and i32 %w, {~TOUCHED}
+  store i32 %calm, ptr %cell
+  br label %keep
+"""
+    return f"""  br i1 %touched, label %atomics, label %keep
+atomics:
+  %a.open = call i1 @check_unordered(i32 %a, i32 %code, i32 %warp, i32 %start, i32 %synced)
+  br i1 %a.open, label %atomic.race, label %after.atomics
+{_returns("atomic.race", kind, "%a")}after.atomics:
+{clear}"""
 
 
 def cell_check(access: Access) -> Routine:
-    """``i64 (shadow, cell, code, warp)``: 0, or an `ErrorKind` in the upper half and the other's code in the lower."""
+    """``i64 (shadow, index, code, warp)``: 0, or an `ErrorKind` in the upper half and the other's code in the lower.
+
+    A read of memory that nobody wrote is reported too, but kept: whoever writes later races with it.
+    """
     name = f"check_cell_{access.name.lower()}"
-    atomic = access in (Access.ATOMIC, Access.SYNC_READ, Access.SYNC_WRITE)
     first = ErrorKind.READ_AFTER_WRITE if access.reads else ErrorKind.WRITE_AFTER_WRITE
-    text = f"""define internal i64 @{name}(ptr %shadow, ptr %cell, i32 %code, i32 %warp) noinline {{
+    text = f"""define internal i64 @{name}(ptr %shadow, i64 %index, i32 %code, i32 %warp) noinline {{
 entry:
   %now64 = load i64, ptr %shadow
   %now = trunc i64 %now64 to i32
@@ -140,23 +143,32 @@ entry:
   %field = add i32 %warp, {ShadowField.WARPS.value}
   %synced.at = getelementptr i64, ptr %shadow, i32 %field
   %synced = load i32, ptr %synced.at
+  %cells.begin = getelementptr i8, ptr %shadow, i64 {CELLS_OFFSET}
+  %cell = getelementptr i64, ptr %cells.begin, i64 %index
   %w = load i32, ptr %cell
   %read.at = getelementptr i32, ptr %cell, i64 1
   %r = load i32, ptr %read.at
+  %atomics.at = getelementptr i64, ptr %shadow, i64 {ShadowField.ATOMICS.value}
+  %atomics.far = load i64, ptr %atomics.at
+  %atomics.begin = getelementptr i8, ptr %shadow, i64 %atomics.far
+  %atomic.at = getelementptr i32, ptr %atomics.begin, i64 %index
+  %a.flag = and i32 %w, {TOUCHED}
+  %touched = icmp ne i32 %a.flag, 0
+  %a.stamp = load i32, ptr %atomic.at
+  %a = select i1 %touched, i32 %a.stamp, i32 0
   %time = lshr i32 %w, 12
-  %w.flag = and i32 %w, 2048
-  %w.atomic = icmp ne i32 %w.flag, 0
   %unwritten = icmp ult i32 %time, %first
-  br i1 {"%unwritten" if access.reads else "false"}, label %fresh, label %written
-{_fresh(access)}written:
+  %bare = and i1 %unwritten, {"true" if access.reads else "false"}
   %w.open = call i1 @check_unordered(i32 %w, i32 %code, i32 %warp, i32 %start, i32 %synced)
-  %w.plain = xor i1 %w.atomic, true
-  %w.race = and i1 %w.open, {"%w.plain" if atomic else "true"}
-  br i1 %w.race, label %write.race, label %reads
+  br i1 %w.open, label %write.race, label %reads
 {_returns("write.race", first, "%w")}reads:
   %r.open = call i1 @check_unordered(i32 %r, i32 %code, i32 %warp, i32 %start, i32 %synced)
   %r.race = and i1 %r.open, {"true" if access.writes else "false"}
-  br i1 %r.race, label %read.race, label %keep
-{_returns("read.race", ErrorKind.WRITE_AFTER_READ, "%r")}{_reads(access)}}}
+  br i1 %r.race, label %read.race, label %others
+{_returns("read.race", ErrorKind.WRITE_AFTER_READ, "%r")}others:
+{_atomic_race(access, first)}keep:
+{_kept(access)}  %outcome = select i1 %bare, i64 {ErrorKind.UNINITIALISED.value << 32}, i64 0
+  ret i64 %outcome
+}}
 """
     return Routine(name, text, (_UNORDERED, _MERGE))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..context import ErrorKind, Slot
+from .atomic_cells import atomic_check
 from .banks import shared_traffic
 from .clock import REFRESH
 from .groups import group_check
@@ -41,8 +42,8 @@ def shared_check(access: Access, size: int) -> Routine:
     groups, traffic = group_check(access, size), shared_traffic(access, size)
     needs: tuple[Routine, ...] = (CTTZ, FAIL, REFRESH, groups, traffic)
     together, joined = "  br label %slow\n", ""
-    if access in (Access.READ, Access.WRITE):
-        warp = warp_check(access, size)
+    if access is not Access.SYNC_READ:
+        warp = (warp_check if access in (Access.READ, Access.WRITE) else atomic_check)(access, size)
         needs += (warp,)
         joined = "[%mask, %inside], "
         together = f"""  %settled = call i1 @{warp.name}(ptr %shadow, ptr %addresses, i32 %mask, i32 %warp)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from .layout import CELLS_OFFSET, SEVERAL_LANES, SEVERAL_WARPS, Access, ShadowField
+from .layout import CELLS_OFFSET, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine, intrinsic, splat
 from .traffic import lanes
 
-__all__ = ["warp_check"]
+__all__ = ["GATHER", "relation", "unordered", "warp_check"]
 
-_GATHER = intrinsic("llvm.masked.gather.v32i64.v32p0", "<32 x i64>", "<32 x ptr>", "<32 x i1>", "<32 x i64>")
+GATHER = intrinsic("llvm.masked.gather.v32i64.v32p0", "<32 x i64>", "<32 x ptr>", "<32 x i1>", "<32 x i64>")
 _SCATTER = intrinsic("llvm.masked.scatter.v32i64.v32p0", "void", "<32 x i64>", "<32 x ptr>", "<32 x i1>")
 _LOWEST = intrinsic("llvm.vector.reduce.umin.v32i32", "i32", "<32 x i32>")
 _HIGHEST = intrinsic("llvm.vector.reduce.umax.v32i32", "i32", "<32 x i32>")
@@ -54,7 +54,7 @@ span:
   br i1 %alone, label %apart, label %no
 apart:
   %places = getelementptr i64, ptr %begin, <32 x i32> %cell
-  %gathered = call <32 x i64> @{_GATHER.name}(<32 x ptr> align 8 %places, <32 x i1> %active,
+  %gathered = call <32 x i64> @{GATHER.name}(<32 x ptr> align 8 %places, <32 x i1> %active,
     <32 x i64> zeroinitializer)
   br label %time
 time:
@@ -62,7 +62,7 @@ time:
   %lanes = phi <32 x i32> [{lanes("i32")}, %row], [%sorted, %mixed], [{lanes("i32")}, %apart]
   %wanted = phi i32 [%wanted.row, %row], [%wanted.row, %mixed], [%mask, %apart]
   %met = phi i32 [%met.row, %row], [%met.row, %mixed], [0, %apart]
-{_stamps(read)}{_unordered("w")}{_verdict(read)}
+{_stamps(read)}{unordered("w")}{_verdict(read)}
   %okbits = bitcast <32 x i1> %ok to i32
   %doubt0 = xor i32 %okbits, -1
   %doubt = and i32 %doubt0, %wanted
@@ -82,7 +82,7 @@ scatter:
   ret i1 true
 }}
 """
-    return Routine(name, text, (_GATHER, _SCATTER, _LOWEST, _HIGHEST, _ROTATE))
+    return Routine(name, text, (GATHER, _SCATTER, _LOWEST, _HIGHEST, _ROTATE))
 
 
 def _meetings() -> str:
@@ -174,12 +174,14 @@ def _stamps(read: bool) -> str:
   %thread = shl i32 %warp, 5
 {spread}{splat("warpv", "%warp", "i32")}  %self = or <32 x i32> %threadv, %lanes
 {code}  %w = trunc <32 x i64> %cells to <32 x i32>
+  %w.flag = and <32 x i32> %w, splat (i32 {TOUCHED})
+  %w.bare = icmp eq <32 x i32> %w.flag, zeroinitializer
   %upper = lshr <32 x i64> %cells, splat (i64 32)
   %r = trunc <32 x i64> %upper to <32 x i32>
 """
 
 
-def _relation(stamp: str) -> str:
+def relation(stamp: str) -> str:
     """Lines for how a stamp stands to its lane's access."""
     return f"""  %{stamp}.time = lshr <32 x i32> %{stamp}, splat (i32 12)
   %{stamp}.who = and <32 x i32> %{stamp}, splat (i32 2047)
@@ -194,9 +196,9 @@ def _relation(stamp: str) -> str:
 """
 
 
-def _unordered(stamp: str) -> str:
+def unordered(stamp: str) -> str:
     """Lines that set ``%<stamp>.fine``: the access it tells of is ordered before, or the thread's own."""
-    return f"""{_relation(stamp)}  %{stamp}.own = and <32 x i1> %{stamp}.equal, %{stamp}.thread
+    return f"""{relation(stamp)}  %{stamp}.own = and <32 x i1> %{stamp}.equal, %{stamp}.thread
   %{stamp}.inwarp = and <32 x i1> %{stamp}.mine, %{stamp}.ordered
   %{stamp}.calm = or <32 x i1> %{stamp}.own, %{stamp}.inwarp
   %{stamp}.fine = or <32 x i1> %{stamp}.early, %{stamp}.calm
@@ -207,9 +209,10 @@ def _verdict(read: bool) -> str:
     """Lines that set ``%ok``."""
     if read:
         return """  %known = icmp uge <32 x i32> %w.time, %firstv
-  %ok = and <32 x i1> %known, %w.fine
+  %ok0 = and <32 x i1> %known, %w.fine
+  %ok = and <32 x i1> %ok0, %w.bare
 """
-    return f"{_unordered('r')}  %ok = and <32 x i1> %w.fine, %r.fine\n"
+    return f"{unordered('r')}  %ok0 = and <32 x i1> %w.fine, %r.fine\n  %ok = and <32 x i1> %ok0, %w.bare\n"
 
 
 def _new_cells(read: bool) -> str:
@@ -220,7 +223,7 @@ def _new_cells(read: bool) -> str:
   %others = and <32 x i64> %cells, splat (i64 -4294967296)
   %new = or <32 x i64> %others, %stamp64
 """
-    return f"""{_relation("r")}  %among = select <32 x i1> %r.ordered, <32 x i32> %code, <32 x i32> %severalv
+    return f"""{relation("r")}  %among = select <32 x i1> %r.ordered, <32 x i32> %code, <32 x i32> %severalv
   %joined = select <32 x i1> %r.mine, <32 x i32> %among, <32 x i32> splat (i32 {SEVERAL_WARPS})
   %free = or <32 x i1> %r.early, %r.equal
   %kept = select <32 x i1> %free, <32 x i32> %code, <32 x i32> %joined
