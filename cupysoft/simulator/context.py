@@ -103,6 +103,8 @@ class Status(IntEnum):
     YIELD = 2  # the budget is used up, of a warp (step) or of the block (run)
     ERROR = 3  # the error record tells
     STOPPED = 4  # another thread of the launch asked to stop
+    APART = 5  # the lanes are at different blocks: the masked version has to go on (fast only)
+    TOGETHER = 6  # all 32 lanes are at a block where the fast version can go on (step only)
 
 
 class ErrorKind(IntEnum):

@@ -15,7 +15,7 @@ from .strips import Uniform
 if TYPE_CHECKING:
     from .emitter import Emitter, Value
 
-__all__ = ["barrier_record", "finish"]
+__all__ = ["arrival", "barrier_record", "chosen_target", "finish", "first_lane"]
 
 
 def finish(e: Emitter, flow: Flow, number: int) -> bool:
@@ -75,18 +75,24 @@ def _branch(e: Emitter, flow: Flow, number: int, target: int) -> None:
 
 
 def _branch_by_index(e: Emitter, flow: Flow, number: int) -> None:
-    """Go to the block that a register chooses from a table of labels."""
+    """Go to the block that a register chooses."""
+    where = chosen_target(e, flow)
+    _save(e, flow, number)
+    store_counters(e, e.select(e.block_mask(), where, load_counters(e), "i32"))
+    e.code.effect("br label %dispatch")
+
+
+def chosen_target(e: Emitter, flow: Flow) -> Value:
+    """Return the blocks that a register chooses, in each lane, from a table of labels."""
     index, table = e.instruction.operands
     assert isinstance(table, Symbol | Label)
     chosen = e.read(index, "u32")
-    _save(e, flow, number)
     targets = [flow.labels[name] for name in e.branch_targets[table.name]]
     where = e.constant("i32", targets[0])
     for position, target in enumerate(targets[1:], 1):
         here = e.map("icmp eq <W x i32> {0}, {1}", chosen, e.constant("i32", position))
         where = e.select(here, e.constant("i32", target), where, "i32")
-    store_counters(e, e.select(e.block_mask(), where, load_counters(e), "i32"))
-    e.code.effect("br label %dispatch")
+    return where
 
 
 def barrier_record(e: Emitter, number: Operand) -> tuple[str, str]:
@@ -154,6 +160,14 @@ def expect(e: Emitter, record: str, count: Operand | None) -> None:
 
 def _barrier(e: Emitter, flow: Flow, number: int) -> None:
     """Make the active lanes wait; the driver lets them go."""
+    target = arrival(e, number)
+    _save(e, flow, number)
+    e.code.effect(f"store i32 {target}, ptr %target.slot")
+    e.code.effect("br label %park")
+
+
+def arrival(e: Emitter, number: int) -> str:
+    """Enter the active lanes at a block barrier, and return the counter of lanes that wait there."""
     name, count, predicate = barrier_operands(e.instruction)
     scalar, record = barrier_record(e, name)
     expect(e, record, count)
@@ -164,8 +178,5 @@ def _barrier(e: Emitter, flow: Flow, number: int) -> None:
         brought = e.bits(e.map("and <W x i1> {0}, {1}", true, e.active()))
         add_to_field(e, record, BarrierField.TRUE, population(e, brought))
     e.checks.barrier(e)
-    _save(e, flow, number)
     shifted = e.code.line(f"shl i32 {scalar}, {ID_SHIFT}")
-    target = e.code.line(f"or i32 {shifted}, {WAITING | (number + 1)}")
-    e.code.effect(f"store i32 {target}, ptr %target.slot")
-    e.code.effect("br label %park")
+    return e.code.line(f"or i32 {shifted}, {WAITING | (number + 1)}")

@@ -37,6 +37,9 @@ class Device:
     seed : int, optional
         Draws the order of blocks and of the warps in a block, to find what depends on it. Then one thread runs
         everything, and the same seed gives the same order again.
+    fast : bool
+        Whether warps whose lanes stay together may run in the fast version, which is for speed alone. Checks and
+        seeds need the masked version and do without.
 
     Attributes
     ----------
@@ -61,10 +64,11 @@ class Device:
     1.0
     """
 
-    def __init__(self, arch: str = "sm_90", check: bool = True, seed: int | None = None) -> None:
+    def __init__(self, arch: str = "sm_90", check: bool = True, seed: int | None = None, fast: bool = True) -> None:
         self.arch = arch
         self.check = check
         self.seed = seed
+        self.fast = fast
         self.report = Report()
         self._tokens: list[Token[Device | None]] = []
 
@@ -127,7 +131,7 @@ class Device:
     ) -> None:
         """Launch a kernel of a module that keeps its variables."""
         label = label or name
-        loaded = module.kernel(name, self.check)
+        loaded = module.kernel(name, self.check, self.fast and self.seed is None)
         self._fit(label, loaded, grid, block, shared_mem)
         if names is not None:
             names = [each or f"argument {position}" for position, each in enumerate(names)]
@@ -165,17 +169,18 @@ class LoadedModule:
     def __init__(self, ptx: str) -> None:
         self._ptx = ptx
         self.variables = Variables()
-        self._kernels: dict[tuple[str, bool], LoadedKernel] = {}
+        self._kernels: dict[tuple[str, bool, bool], LoadedKernel] = {}
         self._lock = threading.Lock()
 
-    def kernel(self, name: str, check: bool) -> LoadedKernel:
-        """A kernel by its lowered name, translated at its first use."""
+    def kernel(self, name: str, check: bool, fast: bool = False) -> LoadedKernel:
+        """A kernel by its lowered name, translated at its first use; what is checked has no fast version."""
+        fast = fast and not check
         with self._lock:
-            found = self._kernels.get((name, check))
+            found = self._kernels.get((name, check, fast))
             if found is None:
                 checks = Checked() if check else None
-                built = machine.build(self._ptx, name, checks, "checked" if check else "", _Store())
-                found = self._kernels[name, check] = LoadedKernel(built, self.variables, check)
+                built = machine.build(self._ptx, name, checks, "checked" if check else "", _Store(), fast=fast)
+                found = self._kernels[name, check, fast] = LoadedKernel(built, self.variables, check)
             return found
 
 

@@ -7,8 +7,10 @@ context, chance decides which warp goes next and how far.
 
 from __future__ import annotations
 
+from .code import LANES
 from .context import BARRIER_FIELDS, BARRIER_IDS, BarrierField, ErrorKind, Slot, Status
 from .control import barrier_operands
+from .fast.handover import advance_text
 from .flow import Flow
 from .layout import StateOffset
 from .literals import integer
@@ -20,18 +22,21 @@ from .release import release_text, slots_text
 __all__ = ["run_text"]
 
 
-def run_text(module: ModuleText, flow: Flow, strict: bool) -> tuple[str, bool]:
+def run_text(module: ModuleText, flow: Flow, strict: bool, fast: bool) -> tuple[str, bool]:
     """Return the functions of the driver, and whether the kernel has block barriers.
 
     Parameters
     ----------
     strict : bool
         Whether a barrier without a count that an exited thread misses is an error.
+    fast : bool
+        Whether the module has the fast version too.
     """
     module.declare("declare i32 @llvm.ctpop.i32(i32)")
     module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
     numbers = _numbers(flow)
-    text = "\n".join([slots_text(), release_text(numbers, strict), _start(numbers), _warps(), _RUN])
+    parts = [slots_text(), release_text(numbers, strict), _start(numbers), advance_text(fast), _warps(), _RUN]
+    text = "\n".join(parts)
     return text, bool(numbers)
 
 
@@ -81,23 +86,15 @@ entry:
   %partial.small = trunc i64 %partial to i32
   br label %warp.loop
 warp.loop:
-  %warp = phi i64 [0, %entry], [%warp.next, %warp.done]
+  %warp = phi i64 [0, %entry], [%warp.next, %warp.loop]
   %state = call ptr @state_of(ptr %ctx, i64 %warp)
   %is.last = icmp eq i64 %warp, %last
   %live = select i1 %is.last, i32 %partial.small, i32 -1
-  br label %lane.loop
-lane.loop:
-  %lane = phi i64 [0, %warp.loop], [%lane.next, %lane.loop]
-  %lane.small = trunc i64 %lane to i32
-  %bit = lshr i32 %live, %lane.small
-  %alive = trunc i32 %bit to i1
-  %pc = select i1 %alive, i32 0, i32 {EXITED}
-  %pc.place = getelementptr i32, ptr %state, i64 %lane
-  store i32 %pc, ptr %pc.place
-  %lane.next = add i64 %lane, 1
-  %lanes.end = icmp eq i64 %lane.next, 32
-  br i1 %lanes.end, label %warp.done, label %lane.loop
-warp.done:
+  %alive = bitcast i32 %live to <{LANES} x i1>
+  %gone = xor <{LANES} x i1> %alive, splat (i1 true)
+  %ones = sext <{LANES} x i1> %gone to <{LANES} x i32>
+  %pcs = and <{LANES} x i32> %ones, splat (i32 {EXITED})
+  store <{LANES} x i32> %pcs, ptr %state, align 64
   %live.place = getelementptr i8, ptr %state, i64 {StateOffset.LIVE}
   store i32 %live, ptr %live.place
   %favoured.place = getelementptr i8, ptr %state, i64 {StateOffset.FAVOURED}
@@ -170,7 +167,7 @@ draw:
 go:
   %budget = phi i32 [%budget.given, %ready], [%budget.few, %draw]
   %warp.small = trunc i64 %warp to i32
-  %new = call i32 @step(ptr %ctx, ptr %state, i32 %warp.small, i32 %budget)
+  %new = call i32 @advance(ptr %ctx, ptr %state, i32 %warp.small, i32 %budget)
   store i32 %new, ptr %status.place
   %failed = icmp eq i32 %new, {Status.ERROR.value}
   br i1 %failed, label %error, label %next

@@ -94,6 +94,7 @@ def build(
     variant: str = "",
     store: ObjectStore | None = None,
     parsed: Callable[[], Any] | None = None,
+    fast: bool = False,
 ) -> CompiledKernel:
     """Return the machine code of kernel `name` of a PTX text.
 
@@ -107,14 +108,17 @@ def build(
         The cache on disk.
     parsed : callable, optional
         Gives the parsed module, for a caller that has several kernels of one text.
+    fast : bool
+        Whether warps that stay together have a version of their own.
     """
+    variant += " fast" * fast
     key = hashlib.sha256(f"{translator_version()}\0{name}\0{variant}\0{ptx}".encode()).hexdigest()
     found = store.get(key) if store is not None else None
     if found is not None:
         length = int.from_bytes(found[:8], "little")
         return load(json.loads(found[8 : 8 + length]), found[8 + length :])
     module = parsed() if parsed is not None else parse(ptx)
-    translation = translate(module, name, checks)
+    translation = translate(module, name, checks, fast=fast)
     description = described(module, name, translation)
     code = compile_text(translation.text)
     if store is not None:

@@ -6,11 +6,15 @@ instruction gives, or all that are alive.
 
 from __future__ import annotations
 
+from .code import LANES
 from .context import BARRIER_FIELDS, BarrierField, ErrorKind, Slot, Status
 from .layout import StateOffset
 from .pcs import ID_SHIFT, WAITING
 
 __all__ = ["release_text", "slots_text"]
+
+#: The program counters of a warp, as LLVM's type.
+_COUNTERS = f"<{LANES} x i32>"
 
 
 def slots_text() -> str:
@@ -34,40 +38,20 @@ define internal ptr @state_of(ptr %ctx, i64 %warp) alwaysinline {{
   ret ptr %state
 }}
 define internal i32 @waiting_lanes(ptr %state, i32 %counter) noinline {{
-  br label %loop
-loop:
-  %lane = phi i64 [0, %0], [%lane.next, %loop]
-  %mask = phi i32 [0, %0], [%mask.next, %loop]
-  %place = getelementptr i32, ptr %state, i64 %lane
-  %pc = load i32, ptr %place
-  %kind = and i32 %pc, {~((1 << ID_SHIFT) - 1) & 0xFFFFFFFF}
-  %here = icmp eq i32 %kind, %counter
-  %one = zext i1 %here to i32
-  %lane.small = trunc i64 %lane to i32
-  %bit = shl i32 %one, %lane.small
-  %mask.next = or i32 %mask, %bit
-  %lane.next = add i64 %lane, 1
-  %end = icmp eq i64 %lane.next, 32
-  br i1 %end, label %done, label %loop
-done:
-  ret i32 %mask.next
+  %pcs = load {_COUNTERS}, ptr %state, align 64
+  %kinds = and {_COUNTERS} %pcs, splat (i32 {~((1 << ID_SHIFT) - 1) & 0xFFFFFFFF})
+  %one = insertelement {_COUNTERS} poison, i32 %counter, i32 0
+  %wanted = shufflevector {_COUNTERS} %one, {_COUNTERS} poison, {_COUNTERS} zeroinitializer
+  %here = icmp eq {_COUNTERS} %kinds, %wanted
+  %mask = bitcast <{LANES} x i1> %here to i32
+  ret i32 %mask
 }}
 define internal void @let_go(ptr %state, i32 %lanes) noinline {{
-  br label %loop
-loop:
-  %lane = phi i64 [0, %0], [%lane.next, %loop]
-  %place = getelementptr i32, ptr %state, i64 %lane
-  %pc = load i32, ptr %place
-  %lane.small = trunc i64 %lane to i32
-  %shifted = lshr i32 %lanes, %lane.small
-  %chosen = trunc i32 %shifted to i1
-  %next = and i32 %pc, {(1 << ID_SHIFT) - 1}
-  %new = select i1 %chosen, i32 %next, i32 %pc
-  store i32 %new, ptr %place
-  %lane.next = add i64 %lane, 1
-  %end = icmp eq i64 %lane.next, 32
-  br i1 %end, label %done, label %loop
-done:
+  %pcs = load {_COUNTERS}, ptr %state, align 64
+  %chosen = bitcast i32 %lanes to <{LANES} x i1>
+  %next = and {_COUNTERS} %pcs, splat (i32 {(1 << ID_SHIFT) - 1})
+  %new = select <{LANES} x i1> %chosen, {_COUNTERS} %next, {_COUNTERS} %pcs
+  store {_COUNTERS} %new, ptr %state, align 64
   %status.place = getelementptr i8, ptr %state, i64 {StateOffset.STATUS}
   store i32 {Status.YIELD.value}, ptr %status.place
   ret void

@@ -12,9 +12,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .constants import with_known_operands
+from .context import Status
 from .control import finish
 from .driver import run_text
 from .emitter import Emitter
+from .fast import fast_text
 from .flow import Flow, analyse
 from .inline import inlined
 from .layout import Layout, StateOffset, place
@@ -42,8 +44,10 @@ class Translation:
     variables: dict[str, Variable]
 
 
-def translate(module: Module, name: str, checks: Checks | None = None, width: int = WIDTH) -> Translation:
-    """Translate kernel `name` of `module`.
+def translate(
+    module: Module, name: str, checks: Checks | None = None, width: int = WIDTH, fast: bool = False
+) -> Translation:
+    """Translate kernel `name` of `module`; `fast` adds the version for warps that stay together.
 
     Raises
     ------
@@ -61,10 +65,11 @@ def translate(module: Module, name: str, checks: Checks | None = None, width: in
     checks.kernel(e)
     for number in range(len(flow.blocks)):
         _block(e, flow, number)
-    step = _step(e, len(flow.blocks))
+    quick, entries = fast_text(text, flow, layout, kernel.branch_targets) if fast else ("", [])
+    step = _step(e, len(flow.blocks), entries)
     instructions = [instruction for block in flow.blocks for instruction in block.instructions]
-    run, barriers = run_text(text, flow, strict=checks.enabled)
-    return Translation(text.text(step, run), layout, instructions, barriers, kernel.variables)
+    run, barriers = run_text(text, flow, strict=checks.enabled, fast=fast)
+    return Translation(text.text(step, quick, run), layout, instructions, barriers, kernel.variables)
 
 
 def _block(e: Emitter, flow: Flow, number: int) -> None:
@@ -88,8 +93,8 @@ def _block(e: Emitter, flow: Flow, number: int) -> None:
     e.code.effect(f"br label %go{number + 1}")
 
 
-def _step(e: Emitter, blocks: int) -> str:
-    """Wrap the blocks in the function that dispatches them."""
+def _step(e: Emitter, blocks: int, entries: list[int]) -> str:
+    """Wrap the blocks in the function that dispatches them; at `entries` the fast version takes whole warps back."""
     body = e.code.take()
     buffers = [f"  %{name} = alloca [{size} x i8], align 64" for name, size in e.module.buffers.items()]
     slots = ("active", "rest", "target", "other", "taken", "budget")
@@ -102,7 +107,7 @@ def _step(e: Emitter, blocks: int) -> str:
         "  store i32 %budget, ptr %budget.slot",
         *(f"  %{name}.place = getelementptr i8, ptr %state, i64 {offset}" for name, offset in _HEADER),
         "  br label %dispatch",
-        _dispatch(e, blocks),
+        _dispatch(e, blocks, entries),
         _parking(e),
         body,
         *(_edge(number) for number in range(blocks)),
@@ -117,6 +122,7 @@ _HEADER = (
     ("favoured", StateOffset.FAVOURED),
     ("forced", StateOffset.FORCED),
     ("together", StateOffset.TOGETHER),
+    ("refused", StateOffset.REFUSED),
 )
 
 
@@ -149,7 +155,7 @@ fault:
   ret i32 3"""
 
 
-def _dispatch(e: Emitter, blocks: int) -> str:
+def _dispatch(e: Emitter, blocks: int, entries: list[int]) -> str:
     """Choose the lanes that run next: the lowest block among the favoured ones."""
     e.begin_block()
     code = e.code
@@ -163,8 +169,11 @@ def _dispatch(e: Emitter, blocks: int) -> str:
     code.effect(f"%block = and i32 {lowest}, {~PENALTY}")
     running = e.map("icmp eq <W x i32> {0}, {1}", counters, e.splat("i32", "%block"))
     rest = lowest_of(e, e.select(running, e.constant("i32", EXITED), rank, "i32"))
-    code.effect(f"store i32 {e.bits(running)}, ptr %active.slot")
+    lanes = e.bits(running)
+    code.effect(f"store i32 {lanes}, ptr %active.slot")
     code.effect(f"store i32 {rest}, ptr %rest.slot")
+    if entries:
+        _give_back(e, lanes, entries)
     cases = " ".join(f"i32 {number}, label %b{number}" for number in range(blocks + 1))
     code.effect(f"switch i32 %block, label %idle [{cases}]")
     _idle(e)
@@ -178,6 +187,25 @@ def _dispatch(e: Emitter, blocks: int) -> str:
   br i1 %used.up, label %yield, label %pick
 pick:
 {picked}"""
+
+
+def _give_back(e: Emitter, lanes: str, entries: list[int]) -> None:
+    """Return where all 32 lanes are at an entry of the fast version that it has not refused just now."""
+    code = e.code
+    code.effect(f"%whole = icmp eq i32 {lanes}, -1")
+    code.effect("br i1 %whole, label %whole.warp, label %some.lanes")
+    code.label("whole.warp")
+    cases = " ".join(f"i32 {entry}, label %at.entry" for entry in entries)
+    code.effect(f"switch i32 %block, label %some.lanes [{cases}]")
+    code.label("at.entry")
+    code.effect("%refused = load i32, ptr %refused.place")
+    code.effect("%refused.here = icmp eq i32 %refused, %block")
+    code.effect("%refused.always = icmp eq i32 %refused, -2")
+    code.effect("%refused.now = or i1 %refused.here, %refused.always")
+    code.effect("br i1 %refused.now, label %some.lanes, label %give.back")
+    code.label("give.back")
+    code.effect(f"ret i32 {Status.TOGETHER.value}")
+    code.label("some.lanes")
 
 
 def _idle(e: Emitter) -> None:

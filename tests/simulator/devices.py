@@ -15,12 +15,19 @@ __all__ = ["every_device", "ints", "launch", "unchecked"]
 
 every_device = pytest.mark.parametrize(
     "device",
-    [simulator.Device(check=False), simulator.Device(check=True), simulator.Device(check=False, seed=7)],
-    ids=["plain", "checked", "drawn"],
+    [
+        simulator.Device(check=False),
+        simulator.Device(check=False, fast=False),
+        simulator.Device(check=True),
+        simulator.Device(check=False, seed=7),
+    ],
+    ids=["fast", "masked", "checked", "drawn"],
 )
 #: For code that the checks rightly refuse.
 unchecked = pytest.mark.parametrize(
-    "device", [simulator.Device(check=False), simulator.Device(check=False, seed=3)], ids=["plain", "drawn"]
+    "device",
+    [simulator.Device(check=False), simulator.Device(check=False, fast=False), simulator.Device(check=False, seed=3)],
+    ids=["fast", "masked", "drawn"],
 )
 
 

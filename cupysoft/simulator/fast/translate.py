@@ -1,0 +1,289 @@
+"""``fast``: advances a warp whose 32 lanes are together, from an entry until it waits, ends, or the lanes part.
+
+It returns what ``step`` returns, or `Status.APART` when the masked version has to go on.
+"""
+
+from __future__ import annotations
+
+from ..context import ErrorKind, Status
+from ..control import arrival, chosen_target
+from ..faults import record_error
+from ..flow import Flow, is_block_barrier, target_of
+from ..layout import Layout, StateOffset
+from ..module_text import ModuleText
+from ..opcodes import lookup
+from ..pcs import EXITED, store_counters
+from ..ptx import Instruction
+from ..seam import Unchecked
+from ..strips import Uniform, Value
+from .emitter import ALL, FastEmitter
+from .regions import Plan, Region, plan
+
+__all__ = ["fast_text"]
+
+
+def fast_text(
+    module: ModuleText, flow: Flow, layout: Layout, tables: dict[str, tuple[str, ...]]
+) -> tuple[str, list[int]]:
+    """Return the text of ``fast`` and the blocks at which it can be entered."""
+    writer = _Writer(module, flow, layout, tables)
+    return writer.text(), sorted(writer.plan.entries)
+
+
+class _Writer:
+    """Writes the blocks and the edges between them."""
+
+    def __init__(self, module: ModuleText, flow: Flow, layout: Layout, tables: dict[str, tuple[str, ...]]) -> None:
+        self.flow = flow
+        self.plan: Plan = plan(flow, layout)
+        self.e = FastEmitter(module, layout, Unchecked(), self.plan.uniform)
+        self.e.branch_targets = tables
+        self._edges = 0
+
+    def text(self) -> str:
+        """Write the function."""
+        e, code = self.e, self.e.code
+        for entry in sorted(self.plan.entries):
+            self._entry(entry)
+        for number in range(len(self.flow.blocks)):
+            if number in self.plan.regions:
+                self._masked_block(number)
+            else:
+                self._block(number)
+        for region in {id(each): each for each in self.plan.regions.values()}.values():
+            self._out(region)
+        code.label(f"b{len(self.flow.blocks)}")
+        code.effect("store i32 0, ptr %live.place")
+        self._counters(e.constant("i32", EXITED))
+        code.effect(f"ret i32 {Status.DONE.value}")
+        body = code.take()
+        cases = " ".join(f"i32 {entry}, label %enter{entry}" for entry in sorted(self.plan.entries))
+        masks = sorted(self.plan.regions)
+        parts = [
+            "define internal i32 @fast(ptr noalias %ctx, ptr noalias align 64 %state, i32 %warp, i32 %budget)",
+            "    noinline {",
+            "entry:",
+            "  %budget.slot = alloca i32",
+            *(f"  %lanes{number}.slot = alloca i32" for number in masks),
+            *(f"  %{name} = alloca [{size} x i8], align 64" for name, size in e.module.buffers.items()),
+            *e.variables(),
+            *e.prologue,
+            "  store i32 %budget, ptr %budget.slot",
+            *(f"  store i32 0, ptr %lanes{number}.slot" for number in masks),
+            f"  %live.place = getelementptr i8, ptr %state, i64 {StateOffset.LIVE}",
+            f"  %refused.place = getelementptr i8, ptr %state, i64 {StateOffset.REFUSED}",
+            "  %where = load i32, ptr %state",
+            f"  switch i32 %where, label %apart [{cases}]",
+            body,
+            "apart:",
+            f"  ret i32 {Status.APART.value}",
+            "fault:",
+            f"  ret i32 {Status.ERROR.value}",
+            "}",
+        ]
+        return "\n".join(parts)
+
+    def _entry(self, number: int) -> None:
+        """Take the registers from the warp's state, unless the lanes differ where they must not."""
+        e, code = self.e, self.e.code
+        e.begin_block()
+        code.label(f"enter{number}")
+        differs = e.take(self.flow.blocks[number].live_in)
+        refused = code.line(f"select i1 {differs}, i32 {number}, i32 -1")
+        code.effect(f"store i32 {refused}, ptr %refused.place")
+        code.effect(f"br i1 {differs}, label %apart, label %b{number}")
+
+    # Blocks that all lanes run.
+
+    def _block(self, number: int) -> None:
+        e, block = self.e, self.flow.blocks[number]
+        e.begin_block()
+        e.active_name = ALL
+        e.code.label(f"b{number}")
+        for index, instruction in enumerate(block.instructions, block.first):
+            e.begin_instruction(instruction, index)
+            if instruction is block.instructions[-1] and self._finish(number, instruction):
+                return
+            lookup(instruction)(e, instruction)
+        e.begin_instruction(Instruction("nop"), e.index)
+        self._store(number)
+        self._go(number, number + 1)
+
+    def _store(self, number: int) -> None:
+        self.e.store_registers(self.e.dirty & self.flow.blocks[number].live_out)
+
+    def _finish(self, number: int, last: Instruction) -> bool:
+        """Translate the last instruction if it ends the block, and tell whether it did."""
+        e, code, out = self.e, self.e.code, self.flow.blocks[number].live_out
+        opcode = last.opcode
+        if opcode in ("bra", "exit", "ret"):
+            self._branch(number, target_of(last, self.flow.labels) if opcode == "bra" else len(self.flow.blocks))
+        elif opcode == "brx":
+            self._leave(out, chosen_target(e, self.flow), Status.APART)
+        elif opcode == "trap":
+            record_error(e, ErrorKind.TRAP, ALL)
+            code.effect("br label %fault")
+        elif opcode == "nanosleep":
+            self._leave(out, e.constant("i32", number + 1), Status.YIELD)
+        elif is_block_barrier(last):
+            self._leave(out, e.splat("i32", arrival(e, number)), Status.WAITING)
+        else:
+            return False
+        return True
+
+    def _leave(self, names: frozenset[str], counters: Value, status: Status) -> None:
+        """Store what the warp needs to go on, and return."""
+        self.e.keep(names)
+        self._counters(counters)
+        self.e.code.effect(f"ret i32 {status.value}")
+
+    def _counters(self, counters: Value) -> None:
+        store_counters(self.e, counters)
+        self.e.code.flush()
+
+    def _branch(self, number: int, target: int) -> None:
+        """Go to `target` where the guard holds, to the next block where it does not."""
+        e, code = self.e, self.e.code
+        if e.instruction.predicate is None or target == number + 1:
+            self._store(number)
+            self._go(number, target)
+            return
+        guard = e.active()
+        scalar = guard.scalar if isinstance(guard, Uniform) else ""
+        taken = "" if scalar else e.bits(guard)
+        self._store(number)
+        edge = self._label("edge")
+        if scalar:
+            code.effect(f"br i1 {scalar}, label %{edge}.taken, label %{edge}.not")
+        else:
+            none = code.line(f"icmp eq i32 {taken}, 0")
+            code.effect(f"br i1 {none}, label %{edge}.not, label %{edge}.some")
+            code.label(f"{edge}.some")
+            every = code.line(f"icmp eq i32 {taken}, -1")
+            code.effect(f"br i1 {every}, label %{edge}.taken, label %{edge}.both")
+            code.label(f"{edge}.both")
+            self._part(number, target, taken)
+        code.label(f"{edge}.taken")
+        self._go(number, target)
+        code.label(f"{edge}.not")
+        self._go(number, number + 1)
+
+    def _part(self, number: int, target: int, taken: str) -> None:
+        """Send the lanes in two directions."""
+        e, code = self.e, self.e.code
+        region = self.plan.regions.get(target) or self.plan.regions.get(number + 1)
+        ways = {target, number + 1}
+        if region is not None and ways <= {*region.blocks, region.join}:
+            self._send(region, target, taken)
+            self._send(region, number + 1, code.line(f"xor i32 {taken}, -1"))
+            self._await(min(ways - {region.join}))
+            return
+        with e.aside():
+            where = e.select(e.mask(taken), e.constant("i32", target), e.constant("i32", number + 1), "i32")
+            self._leave(self.flow.blocks[number].live_out, where, Status.APART)
+
+    def _go(self, number: int, target: int) -> None:
+        """Let all lanes go from one block to another that is not under the same mask."""
+        code = self.e.code
+        if target <= number:
+            here = self._label("back")
+            self._spend(here)
+            code.label(f"{here}.out")
+            with self.e.aside():
+                where = self.e.constant("i32", target)
+                self._leave(self.flow.blocks[target].live_in, where, Status.YIELD)
+            code.label(f"{here}.on")
+        region = self.plan.regions.get(target)
+        if region is not None:
+            code.effect(f"store i32 -1, ptr %lanes{target}.slot")
+            self._await(target)
+        else:
+            code.effect(f"br label %b{target}")
+
+    def _spend(self, here: str) -> None:
+        """Take one from the budget; go on at ``.out`` when nothing is left, else at ``.on``."""
+        code = self.e.code
+        left = code.line(f"sub i32 {code.line('load i32, ptr %budget.slot')}, 1")
+        code.effect(f"store i32 {left}, ptr %budget.slot")
+        spent = code.line(f"icmp sle i32 {left}, 0")
+        code.effect(f"br i1 {spent}, label %{here}.out, label %{here}.on")
+
+    def _label(self, stem: str) -> str:
+        self._edges += 1
+        return f"{stem}.{self._edges}"
+
+    # Regions.
+
+    def _await(self, number: int) -> None:
+        self.e.code.effect(f"br label %lanes{number}")
+
+    def _send(self, region: Region, target: int, lanes: str) -> None:
+        """Let lanes wait for a block of their region."""
+        if target == region.join:
+            return
+        code = self.e.code
+        waiting = code.line(f"load i32, ptr %lanes{target}.slot")
+        code.effect(f"store i32 {code.line(f'or i32 {waiting}, {lanes}')}, ptr %lanes{target}.slot")
+
+    def _masked_block(self, number: int) -> None:
+        """Run a block with the lanes that wait for it, or go on to the next one of its region."""
+        e, code, block = self.e, self.e.code, self.flow.blocks[number]
+        region = self.plan.regions[number]
+        e.begin_block()
+        code.label(f"lanes{number}")
+        e.active_name = f"%active{number}"
+        code.effect(f"{e.active_name} = load i32, ptr %lanes{number}.slot")
+        code.effect(f"store i32 0, ptr %lanes{number}.slot")
+        nobody = code.line(f"icmp eq i32 {e.active_name}, 0")
+        code.effect(f"br i1 {nobody}, label %next{number}, label %b{number}")
+        code.label(f"b{number}")
+        target = number + 1
+        taken = e.active_name
+        for index, instruction in enumerate(block.instructions, block.first):
+            e.begin_instruction(instruction, index)
+            if instruction.opcode == "bra":
+                target = target_of(instruction, self.flow.labels)
+                taken = e.active_bits()
+                break
+            lookup(instruction)(e, instruction)
+        guarded = e.instruction.predicate is not None and taken != e.active_name
+        e.begin_instruction(Instruction("nop"), e.index)
+        self._store(number)
+        self._send(region, target, taken)
+        if guarded:
+            self._send(region, number + 1, code.line(f"and i32 {e.active_name}, {code.line(f'xor i32 {taken}, -1')}"))
+        if target <= number and target != region.join:
+            self._back(number, target, taken, region)
+        code.effect(f"br label %next{number}")
+        code.label(f"next{number}")
+        after = [each for each in region.blocks if each > number]
+        if after:
+            self._await(after[0])
+        else:
+            e.active_name = ALL
+            self._go(number, region.join)
+
+    def _back(self, number: int, target: int, taken: str, region: Region) -> None:
+        """Go back to an earlier block of the region if lanes wait there, as long as the budget lasts."""
+        code = self.e.code
+        here = self._label("back")
+        some = code.line(f"icmp ne i32 {taken}, 0")
+        code.effect(f"br i1 {some}, label %{here}, label %next{number}")
+        code.label(here)
+        self._spend(here)
+        code.label(f"{here}.out")
+        code.effect(f"br label %out{min(region.blocks)}")
+        code.label(f"{here}.on")
+        self._await(target)
+
+    def _out(self, region: Region) -> None:
+        """Leave a region whose budget is used up: each lane goes on at the block it waits for."""
+        e, code = self.e, self.e.code
+        e.begin_block()
+        code.label(f"out{region.blocks[0]}")
+        where: Value = e.constant("i32", region.join)
+        for number in region.blocks:
+            waiting = e.mask(code.line(f"load i32, ptr %lanes{number}.slot"))
+            where = e.select(waiting, e.constant("i32", number), where, "i32")
+        live = frozenset().union(*(self.flow.blocks[each].live_in for each in (*region.blocks, region.join)))
+        self._leave(live, where, Status.YIELD)

@@ -1,0 +1,175 @@
+"""The fast version: what it keeps as scalars, what it masks, and how it hands a warp over and takes it back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cupysoft import simulator
+from cupysoft.runtime.compile import compile
+from cupysoft.simulator.fast.regions import Plan, plan
+from cupysoft.simulator.flow import Flow, analyse
+from cupysoft.simulator.inline import inlined
+from cupysoft.simulator.layout import place
+from cupysoft.simulator.parser import parse
+from tests.simulator.devices import every_device, ints, launch
+
+LANES = np.arange(32)
+
+
+def planned(body: str, parameters: str = "int* y, int n") -> tuple[Flow, Plan]:
+    """Plan the fast version of a kernel."""
+    source = f'extern "C" __global__ void f({parameters}) {{ {body} }}'
+    module = parse(compile(source, arch="sm_90", our_rules=False).code.decode())
+    kernel = inlined(module, "f")
+    flow = analyse(kernel)
+    return flow, plan(flow, place(kernel, module.variables, flow.crossing))
+
+
+def test_what_depends_on_the_thread_is_no_scalar() -> None:
+    flow, made = planned("y[threadIdx.x] = blockIdx.x * n + gridDim.x;")
+    stored = flow.blocks[-1].instructions[-2]
+    address, value = stored.operands
+    assert stored.opcode == "st"
+    assert value.name in made.uniform  # type: ignore[union-attr]
+    assert address.base.name not in made.uniform  # type: ignore[union-attr]
+
+
+def test_a_branch_on_the_thread_makes_a_region_and_one_on_a_parameter_does_not() -> None:
+    _, made = planned("if (threadIdx.x > 5) y[threadIdx.x] = n; y[40 + threadIdx.x] = 1;")
+    assert len({id(region) for region in made.regions.values()}) == 1
+    _, made = planned("if (n > 5) y[threadIdx.x] = n; y[40 + threadIdx.x] = 1;")
+    assert not made.regions
+
+
+def test_a_loop_of_the_thread_is_a_region_with_all_that_is_inside() -> None:
+    body = "int s = 0; for (int i = threadIdx.x; i < n; i += 32) { if (y[i] & 1) s += y[i] * i; } y[threadIdx.x] = s;"
+    _, made = planned(body)
+    regions = {id(region): region for region in made.regions.values()}.values()
+    assert len(regions) == 1
+    (region,) = regions
+    assert region.join == max(region.blocks) + 1
+
+
+def test_what_waits_for_others_is_in_no_region() -> None:
+    _, made = planned("if (threadIdx.x > 5) { __syncwarp(0xffffffc0); y[threadIdx.x] = n; } y[40] = 1;")
+    assert not made.regions
+    _, made = planned("__shared__ int s[64]; if (n) { s[threadIdx.x] = 1; __syncthreads(); } y[threadIdx.x] = s[5];")
+    assert not made.regions
+
+
+def test_registers_written_under_a_mask_are_no_scalars() -> None:
+    flow, made = planned("int k = 3; if (threadIdx.x > 5) k = n; y[threadIdx.x] = k;")
+    stored = flow.blocks[-1].instructions[-2]
+    assert stored.operands[1].name not in made.uniform  # type: ignore[union-attr]
+
+
+@every_device
+@pytest.mark.parametrize("n", [0, 1, 31, 32, 33, 100, 1000])
+def test_loops_whose_lanes_end_at_different_times(device: simulator.Device, n: int) -> None:
+    y = ints(32)
+    body = """int i = threadIdx.x, s = 0, turns = 0;
+    for (int k = i; k < n; k += 32) { s += k; turns++; if (k % 3 == 0) continue; s ^= turns; }
+    y[i] = s;"""
+    launch(device, body, [y, np.int32(n)], parameters="int* y, int n")
+    expected = []
+    for lane in range(32):
+        total = turns = 0
+        for k in range(lane, n, 32):
+            total, turns = total + k, turns + 1
+            total ^= turns if k % 3 else 0
+        expected.append(total)
+    assert y.tolist() == expected
+
+
+@every_device
+def test_a_lane_that_waits_for_another_of_its_warp(device: simulator.Device) -> None:
+    """A lock that each lane takes in turn: a region would spin for ever if its budget did not end."""
+    y = ints(40)
+    body = """int i = threadIdx.x; bool done = false;
+    while (!done) {
+        if (atomicCAS(&y[32], 0, 1) == 0) { y[i] = y[33]++; __threadfence(); atomicExch(&y[32], 0); done = true; }
+    }"""
+    launch(device, body, [y])
+    assert sorted(y[:32].tolist()) == list(range(32))
+
+
+@every_device
+def test_warps_that_wait_for_one_another(device: simulator.Device) -> None:
+    """All the lanes of one warp spin until another warp has written, in a loop that parts them too."""
+    y = ints(96)
+    body = """__shared__ volatile int turn; int i = threadIdx.x, w = i / 32;
+    if (i == 0) turn = 0; __syncthreads();
+    int spins = 0;
+    while (turn != w) { if (spins++ % 2 == (i & 1)) spins += 2; }
+    y[i] = w; __syncwarp();
+    if (i % 32 == 0) turn = w + 1;"""
+    launch(device, body, [y], block=96)
+    assert y.tolist() == np.repeat([0, 1, 2], 32).tolist()
+
+
+@every_device
+def test_barriers_in_loops_and_after_lanes_parted(device: simulator.Device) -> None:
+    y = ints(128)
+    body = """__shared__ int s[128]; int i = threadIdx.x, v = i;
+    for (int k = 0; k < 5; k++) {
+        if ((i + k) % 3 == 0) v = v * 5 + k; else if (i & 4) v ^= k;
+        s[i] = v; __syncthreads(); v += s[(i + 37) % 128]; __syncthreads();
+    }
+    y[i] = v;"""
+    launch(device, body, [y], block=128)
+    v = np.arange(128)
+    for k in range(5):
+        v = np.where((np.arange(128) + k) % 3 == 0, v * 5 + k, np.where(np.arange(128) & 4, v ^ k, v))
+        v = v + v[(np.arange(128) + 37) % 128]
+    assert y.tolist() == v.astype(np.int32).tolist()
+
+
+@every_device
+def test_a_scalar_that_lanes_have_changed_apart(device: simulator.Device) -> None:
+    """Lanes leave a loop with a barrier in different turns: what was one number for all no longer is."""
+    y = ints(64)
+    body = """int i = threadIdx.x, k = 0;
+    for (; k < n; k++) { if (k == i % 4) break; __syncwarp(__activemask()); }
+    y[i] = k; __syncwarp(); y[32 + i] = k * 2 + __shfl_sync(~0u, k, 3);"""
+    launch(
+        simulator.Device(check=False) if device.check else device, body, [y, np.int32(3)], parameters="int* y, int n"
+    )
+    k = np.minimum(LANES % 4, 3)
+    assert y.tolist() == [*k, *(2 * k + 3)]
+
+
+@every_device
+@pytest.mark.parametrize("uniform", [0, 1])
+def test_switches(device: simulator.Device, uniform: int) -> None:
+    y = ints(32)
+    body = """int i = threadIdx.x, v = 0;
+    switch (uniform ? y[3] + 5 : i % 9) {
+        case 0: v = i * 3; break; case 1: v = i ^ 5; break; case 2: v = 7; break; case 3: v = -i; break;
+        case 4: v = i << 3; case 5: v += 11; break; case 6: v = y[0] - i; break; case 7: v = 1 << (i & 7); break; }
+    __syncwarp(); y[i] = v;"""
+    launch(device, body, [y, np.int32(uniform)], parameters="int* y, int uniform")
+    expected = np.zeros((9, 32), np.int32)
+    expected[:8] = [
+        3 * LANES,
+        LANES ^ 5,
+        0 * LANES + 7,
+        -LANES,
+        8 * LANES + 11,
+        0 * LANES + 11,
+        -LANES,
+        1 << (LANES & 7),
+    ]
+    assert y.tolist() == expected[0 * LANES + 5 if uniform else LANES % 9, LANES].tolist()
+
+
+@every_device
+@pytest.mark.parametrize("threads", [1, 31, 32, 33, 64, 95])
+def test_warps_that_are_not_full(device: simulator.Device, threads: int) -> None:
+    y = ints(96)
+    body = "int i = threadIdx.x; if (i % 2) { y[i] = i * n; return; } y[i] = -i; __syncthreads(); y[i] -= 1;"
+    launch(
+        simulator.Device(check=False) if device.check else device, body, [y, np.int32(5)], 1, threads, "int* y, int n"
+    )
+    i = np.arange(threads)
+    assert y[:threads].tolist() == np.where(i % 2, 5 * i, -i - 1).tolist()
