@@ -1,15 +1,19 @@
 """Loads and stores of a whole warp at host addresses.
 
-Addresses that follow each other lane by lane are one wide access; others go lane by lane
-through a helper function, which knows the case that all lanes read one address.
+Addresses that follow each other lane by lane are one wide access, as are those 16 bytes
+apart; others go lane by lane through a helper function, which knows the case that all lanes
+read one address.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from .code import LANES
+from .lane_loops import gather_text, scatter_text
 from .literals import bits_of, mangled
+from .strided import STEP, strided_load, strided_store
 
 if TYPE_CHECKING:
     from .emitter import Emitter, Value
@@ -20,48 +24,69 @@ __all__ = ["load_buffer", "load_lanes", "store_buffer", "store_lanes"]
 def load_lanes(e: Emitter, host: Value, type_: str, count: int) -> list[Value]:
     """Load `count` neighbouring elements of LLVM type `type_` in each active lane."""
     code = e.code
-    active = e.active()
-    firsts, wide = _consecutive(e, host, active, bits_of(type_) // 8, count)
-    bits = e.active_bits()
-    fast, slow, join = (code.fresh(name) for name in ("wide", "lanes", "loaded"))
-    code.effect(f"br i1 {wide}, label %{fast}, label %{slow}")
-    code.label(fast)
-    quick = _wide_load(e, firsts, active, type_, count)
-    code.effect(f"br label %{join}")
-    code.label(slow)
-    addresses = store_buffer(e, "addresses", host, "i64")
-    out = e.buffer("elements", LANES * count * bits_of(type_) // 8)
-    helper = e.runtime(*_gather(e.W, f"i{bits_of(type_)}", count))
-    e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
-    code.effect(f"call void {helper}(ptr {addresses}, i32 {bits}, ptr {out})")
-    slowly = [load_buffer(e, "elements", type_, element) for element in range(count)]
-    code.effect(f"br label %{join}")
-    code.label(join)
-    template = f"phi <W x {type_}> [ {{0}}, %{fast} ], [ {{1}}, %{slow} ]"
-    loaded = [e.map(template, one, other) for one, other in zip(quick, slowly, strict=True)]
+    active, bits = e.active(), e.active_bits()
+    loaded: dict[str, list[Value]] = {}
+    for label, firsts, name in _patterns(e, host, active, type_, count):
+        if name == "wide":
+            values = _wide_load(e, firsts, active, type_, count)
+        elif name == "strided":
+            values = [e.map(f"call <W x {type_}> {strided_load(e, type_)}(i64 {{0}})", firsts)]
+        else:
+            addresses = store_buffer(e, "addresses", host, "i64")
+            out = e.buffer("elements", LANES * count * bits_of(type_) // 8)
+            helper = e.runtime(*gather_text(e.W, f"i{bits_of(type_)}", count))
+            e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
+            code.effect(f"call void {helper}(ptr {addresses}, i32 {bits}, ptr {out})")
+            values = [load_buffer(e, "elements", type_, element) for element in range(count)]
+        loaded[label] = values
+    ways = ", ".join(f"[ {{{place}}}, %{label} ]" for place, label in enumerate(loaded))
+    joined = [e.map(f"phi <W x {type_}> {ways}", *each) for each in zip(*loaded.values(), strict=True)]
     code.flush()  # the phis of both strips come before anything else
-    return loaded
+    return joined
 
 
 def store_lanes(e: Emitter, host: Value, values: list[Value], type_: str) -> None:
     """Store neighbouring elements in each active lane; of lanes at one address the last wins."""
     code = e.code
     count = len(values)
-    active = e.active()
-    firsts, wide = _consecutive(e, host, active, bits_of(type_) // 8, count)
-    bits = e.active_bits()
-    fast, slow, join = (code.fresh(name) for name in ("wide", "lanes", "stored"))
-    code.effect(f"br i1 {wide}, label %{fast}, label %{slow}")
-    code.label(fast)
-    _wide_store(e, firsts, active, values, type_)
-    code.effect(f"br label %{join}")
-    code.label(slow)
-    addresses = store_buffer(e, "addresses", host, "i64")
-    for element, value in enumerate(values):
-        store_buffer(e, "elements", value, type_, element, count)
-    helper = e.runtime(*_scatter(f"i{bits_of(type_)}", count))
-    e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
-    code.effect(f"call void {helper}(ptr {addresses}, i32 {bits}, ptr %elements)")
+    active, bits = e.active(), e.active_bits()
+    for _, firsts, name in _patterns(e, host, active, type_, count):
+        if name == "wide":
+            _wide_store(e, firsts, active, values, type_)
+        elif name == "strided":
+            helper = strided_store(e, type_)
+            for strip in range(e.strips):
+                given = f"i64 {firsts[strip]}, <{e.W} x {type_}> {values[0][strip]}"
+                code.strip_effect(strip, f"call void {helper}({given})")
+        else:
+            addresses = store_buffer(e, "addresses", host, "i64")
+            for element, value in enumerate(values):
+                store_buffer(e, "elements", value, type_, element, count)
+            helper = e.runtime(*scatter_text(f"i{bits_of(type_)}", count))
+            e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
+            code.effect(f"call void {helper}(ptr {addresses}, i32 {bits}, ptr %elements)")
+
+
+def _patterns(e: Emitter, host: Value, active: Value, type_: str, count: int) -> Iterator[tuple[str, Value, str]]:
+    """Write, for each pattern of addresses, the test for it and the way there; the caller writes the access.
+
+    The patterns are lanes that follow each other, lanes that are `STEP` bytes apart, and any others. Each
+    comes with the label of its block and the address of each strip's first lane.
+    """
+    code, size = e.code, bits_of(type_) // 8
+    steps = {"wide": count}
+    if count == 1 and size < STEP:
+        steps["strided"] = STEP // size
+    join = code.fresh("joined")
+    for name, elements in steps.items():
+        firsts, fits = _consecutive(e, host, active, size, elements)
+        here, other = code.fresh(name), code.fresh("other")
+        code.effect(f"br i1 {fits}, label %{here}, label %{other}")
+        code.label(here)
+        yield here, firsts, name
+        code.effect(f"br label %{join}")
+        code.label(other)
+    yield other, host, "any"
     code.effect(f"br label %{join}")
     code.label(join)
 
@@ -152,101 +177,3 @@ def _wide_store(e: Emitter, firsts: Value, active: Value, values: list[Value], t
     whole = e.map(f"shufflevector {vector} {{0}}, {vector} poison, <{width} x i32> <{picks}>", parts[0])
     for strip in range(e.strips):
         e.code.strip_effect(strip, f"store {vector} {whole[strip]}, ptr {pointers[strip]}, align {size}")
-
-
-def _moves(element: str, count: int, loading: bool) -> str:
-    """Write the body of a helper's loop: one lane's elements."""
-    size = bits_of(element) // 8
-    lines = []
-    for number in range(count):
-        memory = f"  %m{number} = getelementptr i8, ptr %memory, i64 {number * size}"
-        buffer = f"  %b{number} = getelementptr {element}, ptr %slot, i64 {number * LANES}"
-        source, target = ("m", "b") if loading else ("b", "m")
-        lines += [
-            memory,
-            buffer,
-            f"  %v{number} = load {element}, ptr %{source}{number}, align {size}",
-            f"  store {element} %v{number}, ptr %{target}{number}, align {size}",
-        ]
-    return "\n".join(lines)
-
-
-def _loop(element: str, body: str) -> str:
-    """Write a loop over the set bits of ``%mask``; the body sees ``%memory`` and ``%slot``."""
-    return f"""loop:
-  %left = phi i32 [ %mask, %begin ], [ %next, %lane.body ]
-  %over = icmp eq i32 %left, 0
-  br i1 %over, label %done, label %lane.body
-lane.body:
-  %lane = call i32 @llvm.cttz.i32(i32 %left, i1 true)
-  %lower = sub i32 %left, 1
-  %next = and i32 %left, %lower
-  %index = zext i32 %lane to i64
-  %place = getelementptr i64, ptr %addresses, i64 %index
-  %number = load i64, ptr %place
-  %memory = inttoptr i64 %number to ptr
-  %slot = getelementptr {element}, ptr %elements, i64 %index
-{body}
-  br label %loop
-done:
-  ret void"""
-
-
-def _scatter(element: str, count: int) -> tuple[str, str]:
-    name = f"scatter.{element}.{count}"
-    return name, (
-        f"define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements) noinline {{\n"
-        f"begin:\n  br label %loop\n{_loop(element, _moves(element, count, loading=False))}\n}}"
-    )
-
-
-def _gather(width: int, element: str, count: int) -> tuple[str, str]:
-    """Write the helper of loads; lanes that all read one address read it once."""
-    name = f"gather.{element}.{count}"
-    size = bits_of(element) // 8
-    tests, total = [], ""
-    for strip in range(LANES // width):
-        tests.append(f"""  %a{strip}.place = getelementptr i64, ptr %addresses, i64 {strip * width}
-  %a{strip} = load <{width} x i64>, ptr %a{strip}.place, align 8
-  %d{strip} = icmp ne <{width} x i64> %a{strip}, %same
-  %n{strip} = bitcast <{width} x i1> %d{strip} to i{width}
-  %w{strip} = zext i{width} %n{strip} to i32
-  %s{strip} = shl i32 %w{strip}, {strip * width}
-  %t{strip} = or i32 %s{strip}, {total or "0"}""")
-        total = f"%t{strip}"
-    splats = []
-    for number in range(count):
-        splats.append(f"""  %u{number}.place = getelementptr i8, ptr %first, i64 {number * size}
-  %u{number} = load {element}, ptr %u{number}.place, align {size}
-  %i{number} = insertelement <{LANES} x {element}> poison, {element} %u{number}, i32 0
-  %f{number} = shufflevector <{LANES} x {element}> %i{number}, <{LANES} x {element}> poison,
-    <{LANES} x i32> zeroinitializer
-  %o{number} = getelementptr {element}, ptr %elements, i64 {number * LANES}
-  store <{LANES} x {element}> %f{number}, ptr %o{number}, align {size}""")
-    tests_text, splats_text = "\n".join(tests), "\n".join(splats)
-    return (
-        name,
-        f"""define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements) noinline {{
-entry:
-  %none = icmp eq i32 %mask, 0
-  br i1 %none, label %done, label %look
-look:
-  %one = call i32 @llvm.cttz.i32(i32 %mask, i1 true)
-  %one.wide = zext i32 %one to i64
-  %one.place = getelementptr i64, ptr %addresses, i64 %one.wide
-  %one.number = load i64, ptr %one.place
-  %same.one = insertelement <{width} x i64> poison, i64 %one.number, i32 0
-  %same = shufflevector <{width} x i64> %same.one, <{width} x i64> poison, <{width} x i32> zeroinitializer
-{tests_text}
-  %others = and i32 {total}, %mask
-  %uniform = icmp eq i32 %others, 0
-  br i1 %uniform, label %once, label %begin
-once:
-  %first = inttoptr i64 %one.number to ptr
-{splats_text}
-  ret void
-begin:
-  br label %loop
-{_loop(element, _moves(element, count, loading=True))}
-}}""",
-    )

@@ -153,3 +153,22 @@ def test_moves_between_scalars_and_vectors(device: simulator.Device) -> None:
         tripled = 3 * v & 0xFFFFFFFFFFFFFFFF
         assert int(y[0, i]) == v
         assert int(y[1, i]) == ((tripled & 0xFFFFFFFF) + (tripled >> 32) + i & 0xFFFFFFFF) + 1000 * (i + 5)
+
+
+@every_device
+@pytest.mark.parametrize("type_", ["unsigned char", "short", "float", "double"])
+@pytest.mark.parametrize("first", [0, 1, 3])
+def test_lanes_that_are_16_bytes_apart(device: simulator.Device, type_: str, first: int) -> None:
+    """One element of each lane's own vector; the last lane's ends where the array ends, and nothing else is written."""
+    dtype = np.dtype({"unsigned char": "u1", "short": "i2", "float": "f4", "double": "f8"}[type_])
+    step = 16 // dtype.itemsize
+    x = np.arange(1, 31 * step + 1 + first + 1).astype(dtype)
+    y = np.zeros_like(x)
+    code = f"int i = threadIdx.x; if (i < n) y[first + i * {step}] = x[first + i * {step}];"
+    for lanes in (32, 31, 7):
+        y[:] = 0
+        parameters = f"const {type_}* x, {type_}* y, int first, int n"
+        launch(device, code, [x, y, np.int32(first), np.int32(lanes)], parameters=parameters)
+        expected = np.zeros_like(x)
+        expected[first::step][:lanes] = x[first::step][:lanes]
+        np.testing.assert_array_equal(y, expected)
