@@ -23,11 +23,12 @@ class StateOffset:
     FORCED = 144  # lanes let through a meeting though some that it names are elsewhere, i32
     SYNC_EPOCH = 148  # free for the checks, i32
     TOGETHER = 152  # lanes that waited at warp barriers when these were let through, i32
+    MASKS = 192  # member mask that each lane brought to the warp barrier where it waits, i32
     REFUSED = 156  # block at which the fast version did not take the warp back, -1 none, -2 not to be tried, i32
 
 
 #: Bytes before the first register in a warp's state.
-HEADER_BYTES = 192
+HEADER_BYTES = 320
 
 
 @dataclass(slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .control import first_lane
+from .code import LANES
+from .layout import StateOffset
 from .literals import integer
-from .pcs import AT_BARRIER, MEETING, load_counters, store_counters
+from .pcs import AT_BARRIER, BLOCK_BITS, MEETING, load_counters, store_counters
 from .ptx import Immediate
 
 if TYPE_CHECKING:
-    from .emitter import Emitter
+    from .emitter import Emitter, Value
 
 __all__ = ["meet"]
 
@@ -20,34 +21,44 @@ def meet(e: Emitter, number: int) -> None:
 
     Lanes that came before and waited join in. Each lane has a mask of its own: tiles of a warp
     may be at one instruction together, and those that are complete go on without the others.
-    Those who are still missing are awaited, unless nobody else of the warp can go on. A warp
-    barrier is complete then if the missing ones wait at another warp barrier; else the checks
-    hear of it.
+    Those who are still missing are awaited, unless nobody else of the warp can go on; then the
+    checks hear of it. At a warp barrier, lanes that wait at another one with the same mask
+    have come.
     """
     code = e.code
     barrier = e.instruction.opcode in ("bar", "barrier")
     waiting = MEETING | number | (AT_BARRIER if barrier else 0)
+    mask = e.instruction.operands[-1]
+    masks = e.constant("i32", integer(mask.text)) if isinstance(mask, Immediate) else e.read(mask, "b32")
     waited = e.map("icmp eq <W x i32> {0}, {1}", load_counters(e), e.constant("i32", waiting))
-    arrived, name = e.active_name, f"%meeting.{number}"
-    code.effect(f"{name} = or i32 {arrived}, {e.bits(waited)}")
-    code.effect(f"store i32 {name}, ptr %active.slot")
+    name = f"%meeting.{number}"
+    code.effect(f"{name} = or i32 {e.active_name}, {e.bits(waited)}")
     e.active_name = name
     live = code.line("load i32, ptr %live.place")
-    others = code.line(f"xor i32 {name}, -1")
-    elsewhere = code.line(f"and i32 {live}, {others}")
     forced = code.line("load i32, ptr %forced.place")
-    code.effect(f"store i32 {code.line(f'and i32 {forced}, {others}')}, ptr %forced.place")
-    absent = _absent(e, number, elsewhere, waiting)
-    through = code.line(f"icmp ne i32 {code.line(f'and i32 {forced}, {name}')}, 0")
-    code.effect(f"store i32 {waiting}, ptr %target.slot")
-    code.effect(f"br i1 {through}, label %through{number}, label %park")
+    freed = code.line(f"and i32 {forced}, {name}")
+    nobody = code.line(f"icmp eq i32 {freed}, 0")
+    code.effect(f"br i1 {nobody}, label %gather{number}, label %through{number}")
+
+    code.label(f"gather{number}")
+    code.effect(f"store i32 {name}, ptr %active.slot")
+    elsewhere = code.line(f"and i32 {live}, {code.line(f'xor i32 {name}, -1')}")
+    _complete(e, number, masks, elsewhere, waiting)
+    if barrier:
+        _await_barrier(e, masks, waiting)
+    else:
+        code.effect(f"store i32 {waiting}, ptr %target.slot")
+        code.effect("br label %park")
+
     code.label(f"through{number}")
+    _separate(e, number, forced, freed)
+    absent = _missed(e, masks, freed, live)
     if barrier:
         together = code.line("load i32, ptr %together.place")
         absent = code.line(f"and i32 {absent}, {code.line(f'xor i32 {together}, -1')}")
-        nobody = code.line(f"icmp eq i32 {absent}, 0")
-        code.effect(f"br i1 {nobody}, label %met{number}, label %miss{number}")
-        code.label(f"miss{number}")
+    met = code.line(f"icmp eq i32 {absent}, 0")
+    code.effect(f"br i1 {met}, label %met{number}, label %miss{number}")
+    code.label(f"miss{number}")
     e.checks.missing(e, absent)
     code.effect(f"br label %met{number}")
     code.label(f"met{number}")
@@ -55,17 +66,9 @@ def meet(e: Emitter, number: int) -> None:
     e.active_name = code.line("load i32, ptr %active.slot")
 
 
-def _absent(e: Emitter, number: int, elsewhere: str, waiting: int) -> str:
-    """Let the lanes go whose masks name nobody who is `elsewhere`; return whom the others miss if there are none."""
+def _complete(e: Emitter, number: int, masks: Value, elsewhere: str, waiting: int) -> None:
+    """Let the lanes go whose masks name nobody who is `elsewhere`; what follows is for the case that there are none."""
     code = e.code
-    mask = e.instruction.operands[-1]
-    if isinstance(mask, Immediate):
-        absent = code.line(f"and i32 {integer(mask.text) & 0xFFFFFFFF}, {elsewhere}")
-        whole = code.line(f"icmp eq i32 {absent}, 0")
-        code.effect(f"br i1 {whole}, label %met{number}, label %lack{number}")
-        code.label(f"lack{number}")
-        return absent
-    masks = e.read(mask, "b32")
     missed = e.map("and <W x i32> {0}, {1}", masks, e.splat("i32", elsewhere))
     lacking = e.bits(e.map("icmp ne <W x i32> {0}, {1}", missed, e.constant("i32", 0)))
     lacking = code.line(f"and i32 {lacking}, {e.active_name}")
@@ -76,10 +79,102 @@ def _absent(e: Emitter, number: int, elsewhere: str, waiting: int) -> str:
     nobody = code.line(f"icmp eq i32 {complete}, 0")
     code.effect(f"br i1 {nobody}, label %lack{number}, label %part{number}")
     code.label(f"part{number}")
-    stay = e.select(e.mask(lacking), e.constant("i32", waiting), load_counters(e), "i32")
-    store_counters(e, stay)
+    store_counters(e, e.select(e.mask(lacking), e.constant("i32", waiting), load_counters(e), "i32"))
+    if waiting & AT_BARRIER:
+        kept = load_counters(e, StateOffset.MASKS)
+        store_counters(e, e.select(e.mask(lacking), masks, kept, "i32"), StateOffset.MASKS)
     code.flush()
     code.effect(f"store i32 {complete}, ptr %active.slot")
     code.effect(f"br label %met{number}")
     code.label(f"lack{number}")
-    return first_lane(e, missed, "i32")
+
+
+def _separate(e: Emitter, number: int, forced: str, freed: str) -> None:
+    """Go on with the lanes that were let go; others that came here meanwhile have a meeting of their own."""
+    code = e.code
+    code.effect(f"store i32 {code.line(f'xor i32 {forced}, {freed}')}, ptr %forced.place")
+    code.effect(f"store i32 {freed}, ptr %active.slot")
+    back = code.line(f"and i32 {e.active_name}, {code.line(f'xor i32 {freed}, -1')}")
+    store_counters(e, e.select(e.mask(back), e.constant("i32", number), load_counters(e), "i32"))
+    alone = code.line(f"icmp eq i32 {back}, 0")
+    rest = code.line("load i32, ptr %rest.slot")
+    code.effect(f"store i32 {code.line(f'select i1 {alone}, i32 {rest}, i32 {number}')}, ptr %rest.slot")
+    e.active_name = freed
+
+
+def _missed(e: Emitter, masks: Value, freed: str, live: str) -> str:
+    """Return the living lanes outside of `freed` that the masks of those name."""
+    named = e.select(e.mask(freed), masks, e.constant("i32", 0), "i32")
+    e.code.flush()
+    e.module.declare(f"declare i32 @llvm.vector.reduce.or.v{e.W}i32(<{e.W} x i32>)")
+    members = "0"
+    for strip in named:
+        part = e.code.line(f"call i32 @llvm.vector.reduce.or.v{e.W}i32(<{e.W} x i32> {strip})")
+        members = e.code.line(f"or i32 {members}, {part}")
+    outside = e.code.line(f"and i32 {live}, {e.code.line(f'xor i32 {freed}, -1')}")
+    return e.code.line(f"and i32 {members}, {outside}")
+
+
+def _await_barrier(e: Emitter, masks: Value, waiting: int) -> None:
+    """Make the active lanes wait with their masks, and look who has come with the same one to any warp barrier."""
+    code = e.code
+    active = e.mask(e.active_name)
+    store_counters(e, e.select(active, e.constant("i32", waiting), load_counters(e), "i32"))
+    kept = load_counters(e, StateOffset.MASKS)
+    store_counters(e, e.select(active, masks, kept, "i32"), StateOffset.MASKS)
+    e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
+    helper = e.runtime("release_warp_barriers", _RELEASE)
+    code.effect(f"call void {helper}(ptr %state, i32 {e.active_name})")
+    code.effect("br label %dispatch")
+
+
+_SHIFT = AT_BARRIER.bit_length() - 1
+_KIND = (MEETING | AT_BARRIER) >> _SHIFT
+_VECTOR = f"<{LANES} x i32>"
+
+#: ``void (state, lanes)``: for each different mask of `lanes`, let all go who wait with it if nobody living is missing.
+_RELEASE = f"""define internal void @release_warp_barriers(ptr %state, i32 %lanes) noinline {{
+entry:
+  %masks.place = getelementptr i8, ptr %state, i64 {StateOffset.MASKS}
+  %live.at = getelementptr i8, ptr %state, i64 {StateOffset.LIVE}
+  %forced.at = getelementptr i8, ptr %state, i64 {StateOffset.FORCED}
+  %together.at = getelementptr i8, ptr %state, i64 {StateOffset.TOGETHER}
+  %masks = load {_VECTOR}, ptr %masks.place, align 64
+  %live = load i32, ptr %live.at
+  br label %next
+next:
+  %left = phi i32 [ %lanes, %entry ], [ %rest, %again ]
+  %counters = load {_VECTOR}, ptr %state, align 64
+  %kinds = lshr {_VECTOR} %counters, splat (i32 {_SHIFT})
+  %at.barrier = icmp eq {_VECTOR} %kinds, splat (i32 {_KIND})
+  %lane = call i32 @llvm.cttz.i32(i32 %left, i1 true)
+  %mask.at = getelementptr i32, ptr %masks.place, i32 %lane
+  %mask = load i32, ptr %mask.at
+  %one = insertelement {_VECTOR} poison, i32 %mask, i32 0
+  %all = shufflevector {_VECTOR} %one, {_VECTOR} poison, {_VECTOR} zeroinitializer
+  %same = icmp eq {_VECTOR} %masks, %all
+  %group = and <{LANES} x i1> %same, %at.barrier
+  %bits = bitcast <{LANES} x i1> %group to i32
+  %others = xor i32 %bits, -1
+  %named = and i32 %mask, %live
+  %missing = and i32 %named, %others
+  %rest = and i32 %left, %others
+  %complete = icmp eq i32 %missing, 0
+  br i1 %complete, label %release, label %again
+release:
+  %places = and {_VECTOR} %counters, splat (i32 {BLOCK_BITS})
+  %moved = select <{LANES} x i1> %group, {_VECTOR} %places, {_VECTOR} %counters
+  store {_VECTOR} %moved, ptr %state, align 64
+  %forced = load i32, ptr %forced.at
+  %forced.more = or i32 %forced, %bits
+  store i32 %forced.more, ptr %forced.at
+  %together = load i32, ptr %together.at
+  %together.more = or i32 %together, %bits
+  store i32 %together.more, ptr %together.at
+  br label %again
+again:
+  %over = icmp eq i32 %rest, 0
+  br i1 %over, label %done, label %next
+done:
+  ret void
+}}"""

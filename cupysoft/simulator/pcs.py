@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .layout import StateOffset
+
 if TYPE_CHECKING:
     from .emitter import Emitter, Value
 
@@ -36,20 +38,20 @@ ID_SHIFT = 20
 EXITED = 0x7FFFFFFF
 
 
-def load_counters(e: Emitter) -> Value:
-    """Load the counters of all lanes from the warp's state."""
+def load_counters(e: Emitter, offset: int = StateOffset.COUNTERS) -> Value:
+    """Load the counters of all lanes, or other numbers, from the warp's state."""
     e.code.flush()
     parts = []
     for strip in range(e.strips):
-        place = e.code.strip(strip, f"getelementptr i32, ptr %state, i64 {strip * e.W}")
+        place = e.code.strip(strip, f"getelementptr i8, ptr %state, i64 {offset + 4 * strip * e.W}")
         parts.append(e.code.strip(strip, f"load <{e.W} x i32>, ptr {place}, align 64"))
     return tuple(parts)
 
 
-def store_counters(e: Emitter, counters: Value) -> None:
-    """Store the counters of all lanes."""
+def store_counters(e: Emitter, counters: Value, offset: int = StateOffset.COUNTERS) -> None:
+    """Store the counters of all lanes, or other numbers that a warp's state has at `offset`."""
     for strip in range(e.strips):
-        place = e.code.strip(strip, f"getelementptr i32, ptr %state, i64 {strip * e.W}")
+        place = e.code.strip(strip, f"getelementptr i8, ptr %state, i64 {offset + 4 * strip * e.W}")
         e.code.strip_effect(strip, f"store <{e.W} x i32> {counters[strip]}, ptr {place}, align 64")
 
 

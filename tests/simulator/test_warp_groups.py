@@ -80,3 +80,33 @@ def test_addresses_of_32_bits_wrap(arch: str, check: bool) -> None:
     asm volatile("ld.shared.b32 %0, [%1+524];" : "=r"(y[i]) : "r"(low));"""
     launch(simulator.Device(arch=arch, check=check), body, [y])
     assert y.tolist() == list(range(31, -1, -1))
+
+
+@every_device
+def test_warp_barriers_in_two_places_are_one_meeting_though_others_spin(device: simulator.Device) -> None:
+    """Two groups meet at different barriers; a third one spins until the first has been through."""
+    y = ints(32)
+    body = """__shared__ volatile int ready; int i = threadIdx.x; if (i == 0) ready = 0; __syncwarp();
+    for (int k = 1; k < 4; ++k) {
+        if (i < 8) { __syncwarp(0xffff); y[i + 8] += 10; __syncwarp(0xffff); ready = k; }
+        else if (i < 16) { y[i - 8] += 100; __syncwarp(0xffff); __syncwarp(0xffff); y[i] += 1000; }
+        else { while (ready < k); y[i] += k; }
+    }"""
+    launch(device, body, [y])
+    assert y.tolist() == [300] * 8 + [3030] * 8 + [6] * 16
+
+
+@every_device
+def test_masks_tell_warp_barriers_apart(device: simulator.Device) -> None:
+    """Pairs of groups meet at barriers of their own while the lanes of a third pair are not there yet."""
+    y = ints(32)
+    body = """__shared__ volatile int ready; int i = threadIdx.x; if (i == 0) ready = 0; __syncwarp();
+    unsigned mask = 0x00ff00ffu << (i & 8);
+    if (i < 4) { __syncwarp(mask); y[i] = 1; }
+    else if (i < 8) { while (!ready); __syncwarp(mask); y[i] = 2; }
+    else if (i < 12) { __syncwarp(mask); y[i] = 3; }
+    else if (i < 16) { y[i] = 4; __syncwarp(mask); ready = 1; }
+    else if (i < 24) { __syncwarp(mask); y[i] = 5; }
+    else { __syncwarp(mask); y[i] = 6; }"""
+    launch(device, body, [y])
+    assert y.tolist() == np.repeat([1, 2, 3, 4, 5, 5, 6, 6], 4).tolist()
