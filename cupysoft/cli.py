@@ -48,10 +48,23 @@ def _parser() -> argparse.ArgumentParser:
     ahead.set_defaults(command=_compile)
     ahead.add_argument("--arch", action="append", required=True, metavar="sm_90", help="architecture; may be repeated")
     ahead.add_argument("--dtype", action="append", metavar="float32", help="element type; may be repeated (all)")
-    ahead.add_argument("--columns", action="append", type=int, metavar="1000", help="row length; may be repeated")
+    ahead.add_argument("--columns", action="append", type=int, metavar="1000", help="row length; may be repeated (all)")
     ahead.add_argument("--kind", choices=("cubin", "ptx"), default="cubin", help="ptx is for the simulated device")
     ahead.add_argument("--operation", action="append", metavar="softmax", help="operation; may be repeated (all)")
+    exact = ahead.add_argument_group("one shape, instead of row lengths")
+    exact.add_argument("--shape", type=_sizes, metavar="8,64,100", help="shape of the input")
+    exact.add_argument("--axis", type=_axis, default=-1, metavar="0,2", help="reduced axes, or none for all (-1)")
+    exact.add_argument("--b", type=_sizes, metavar="100", help="shape of logsumexp's weights")
+    exact.add_argument("--return-sign", action="store_true", help="logsumexp with its sign")
     return parser
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    return tuple(map(int, filter(None, text.split(","))))
+
+
+def _axis(text: str) -> int | tuple[int, ...] | None:
+    return None if text == "none" else int(text) if "," not in text else _sizes(text)
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -90,14 +103,31 @@ def _shown(value: Any) -> str:
 
 
 def _compile(options: argparse.Namespace) -> int:
-    from cupysoft.ops.warmup import kernels_of
+    from cupysoft.errors import ShapeError
+    from cupysoft.ops.calls import OPERATIONS, kernels_of
+    from cupysoft.ops.warmup_arguments import all_calls, calls_of
     from cupysoft.runtime.ahead import Compilation, compile_all
 
     def progress(step: Compilation) -> None:
         print(f"[{step.done}/{step.total}] {step.arch} {step.kernel.name}", flush=True)
 
-    kernels = kernels_of(operations=options.operation, dtypes=options.dtype, columns=options.columns)
-    done = compile_all(options.arch, kernels, progress, options.kind)
+    if options.shape is not None:
+        calls = calls_of(
+            options.operation or OPERATIONS,
+            options.dtype or "float32",
+            options.columns,
+            shape=options.shape,
+            axis=options.axis,
+            b=False if options.b is None else options.b,
+            return_sign=options.return_sign,
+        )
+    elif options.b is not None or options.return_sign or options.axis != -1:
+        raise ShapeError(
+            "compile: --axis, --b and --return-sign belong to --shape; without it all of them are compiled"
+        )
+    else:
+        calls = all_calls(options.operation, options.dtype, options.columns)
+    done = compile_all(options.arch, kernels_of(calls), progress, options.kind)
     folder = next((each.result.path.parent for each in done if each.result.path is not None), None)
     print(f"{len(done)} kernels in {folder or 'no folder: the cache is in memory only (see CUPYSOFT_CACHE_DIR)'}")
     return 0 if folder else 1

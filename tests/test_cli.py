@@ -85,6 +85,17 @@ def test_compile_fills_the_cache(
     assert list((tmp_path / "cache").iterdir())
 
 
+def test_compile_takes_a_shape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUPYSOFT_CACHE_DIR", str(tmp_path / "cache"))
+    words = ["compile", "--arch", "sm_80", "--dtype", "complex64", "--operation", "logsumexp", "--kind", "ptx"]
+    assert cli.main([*words, "--shape", "3,4,5", "--axis=0,2", "--b", "5", "--return-sign"]) == 0
+    assert "logsumexp_complex<float" in capsys.readouterr().out
+    assert cli.main([*words, "--return-sign"]) == 1
+    assert "--return-sign belong to --shape" in capsys.readouterr().err
+
+
 def test_a_mistake_is_one_line_and_a_status(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["compile", "--arch", "sm_90", "--operation", "softmix"]) == 1
     text = capsys.readouterr().err

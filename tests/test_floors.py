@@ -20,7 +20,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("arrays",), ("runtime.plan", "runtime.limits")),
     (("runtime",),),
     (("simulator",), ("host",)),
-    (("runtime.launch", "runtime.cuda", "runtime.fit"),),
+    (("runtime.launch", "runtime.cuda", "runtime.cuda_pointwise", "runtime.fit"),),
     (("ops",),),
     (("",),),
     (("testing",), ("dask",), ("info",)),

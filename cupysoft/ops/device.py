@@ -11,8 +11,9 @@ from cupysoft.ops import plans
 from cupysoft.ops.arguments import address
 from cupysoft.ops.target import StateArrays
 from cupysoft.runtime.launch import run
+from cupysoft.runtime.plan import Plan
 
-__all__ = ["logsumexp", "softmax", "state_of"]
+__all__ = ["logsumexp", "plan_logsumexp", "plan_softmax", "plan_state", "readable", "softmax", "state_of"]
 
 # The widest access of a kernel; a higher alignment is of no use.
 WIDEST = 16
@@ -26,9 +27,7 @@ _state_plan = functools.lru_cache(1024)(plans.state)
 def softmax(device: Any, x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> None:
     """Write softmax, or its logarithm, of `x` over `axes` to `out`."""
     x, target = readable(x), out if is_readable(out) else out.copy()
-    rows = layout(x.shape, axes, [strides(x), strides(target)])
-    plan = _softmax_plan(rows, x.dtype, alignments(x, target), log=log)
-    run(plan, {"x": x, "out": target}, device)
+    run(plan_softmax(x, axes, target, log=log), {"x": x, "out": target}, device)
     if target is not out:
         out[...] = target
 
@@ -38,15 +37,7 @@ def logsumexp(device: Any, a: Any, axes: tuple[int, ...], b: Any | None, out: An
     results = {"out": out} if sign is None else {"out": out, "sign": sign}
     targets = {role: array if is_readable(array) else array.copy() for role, array in results.items()}
     inputs = {"x": readable(a)} if b is None else {"x": readable(a), "b": readable(b)}
-    seen = [*map(strides, inputs.values()), *(spread(strides(array), axes, a.ndim) for array in targets.values())]
-    plan = _logsumexp_plan(
-        layout(a.shape, axes, seen),
-        a.dtype,
-        alignments(*inputs.values(), *targets.values()),
-        weighted=b is not None,
-        signed=sign is not None,
-    )
-    run(plan, {**inputs, **targets}, device)
+    run(plan_logsumexp([*inputs.values()], axes, [*targets.values()]), {**inputs, **targets}, device)
     for role, array in results.items():
         if targets[role] is not array:
             array[...] = targets[role]
@@ -57,9 +48,33 @@ def state_of(device: Any, xp: Any, x: Any, axes: tuple[int, ...]) -> StateArrays
     x = readable(x)
     kept = tuple(n for i, n in enumerate(x.shape) if i not in axes)
     m, l_hi, l_lo = (xp.empty(kept, "f8") for _ in range(3))
-    rows = layout(x.shape, axes, [strides(x), spread(strides(m), axes, x.ndim)])
-    run(_state_plan(rows, x.dtype, alignments(x, m)), {"x": x, "m": m, "l_hi": l_hi, "l_lo": l_lo}, device)
+    run(plan_state(x, axes, m), {"x": x, "m": m, "l_hi": l_hi, "l_lo": l_lo}, device)
     return m, l_hi, l_lo
+
+
+def plan_softmax(x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> Plan:
+    """Plan softmax, or its logarithm; only the places of the elements are looked at."""
+    rows = layout(x.shape, axes, [strides(x), strides(out)])
+    return _softmax_plan(rows, x.dtype, alignments(x, out), log=log)
+
+
+def plan_logsumexp(inputs: Sequence[Any], axes: tuple[int, ...], results: Sequence[Any]) -> Plan:
+    """Plan logsumexp of x, or of x and b, all in one shape; the results are out, or out and the sign."""
+    x = inputs[0]
+    seen = [*map(strides, inputs), *(spread(strides(array), axes, x.ndim) for array in results)]
+    return _logsumexp_plan(
+        layout(x.shape, axes, seen),
+        x.dtype,
+        alignments(*inputs, *results),
+        weighted=len(inputs) > 1,
+        signed=len(results) > 1,
+    )
+
+
+def plan_state(x: Any, axes: tuple[int, ...], m: Any) -> Plan:
+    """Plan the states of rows; `m` stands for the three words, which are laid out alike."""
+    rows = layout(x.shape, axes, [strides(x), spread(strides(m), axes, x.ndim)])
+    return _state_plan(rows, x.dtype, alignments(x, m))
 
 
 def strides(array: Any) -> tuple[int, ...]:

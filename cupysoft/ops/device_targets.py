@@ -17,6 +17,7 @@ from cupysoft.ops.host_target import HostTarget
 from cupysoft.ops.pointwise import Factory
 from cupysoft.ops.target import StateArrays
 from cupysoft.runtime import cuda
+from cupysoft.runtime.cuda_pointwise import ElementwiseKernels, first_use
 
 __all__ = ["CudaTarget", "SimulatedTarget"]
 
@@ -50,11 +51,11 @@ class _ByKernels(ABC):
 
     def state_logsumexp(self, state: StateArrays, out: Any) -> None:
         """Run an ElementwiseKernel."""
-        pointwise.state_logsumexp(self.elementwise, state, out)
+        pointwise.state_logsumexp(self.elementwise, self.xp, state, out)
 
     def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
         """Run an ElementwiseKernel."""
-        pointwise.state_softmax(self.elementwise, state, x, axes, out)
+        pointwise.state_softmax(self.elementwise, self.xp, state, compute.readable(x), axes, out)
 
 
 class SimulatedTarget(_ByKernels, HostTarget):
@@ -89,7 +90,7 @@ class CudaTarget(_ByKernels):
     @property
     def elementwise(self) -> Factory:
         """CuPy's."""
-        return self.xp.ElementwiseKernel  # type: ignore[no-any-return]
+        return ElementwiseKernels(self.xp.ElementwiseKernel)
 
     def own(self, value: object) -> Any | None:
         """Give a CUDA array of any library as a CuPy array, if it lies on this device."""
@@ -99,12 +100,33 @@ class CudaTarget(_ByKernels):
         return array if array.device.id == self.device_id else None
 
     def array(self, function: str, argument: str, value: object) -> Any:
-        """Take a CUDA array as it is; a scalar becomes an array without a copy from the host."""
+        """Take a CUDA array as it is; a scalar waits until it is converted: then its value goes with a launch."""
         array = self.own(value)
-        if array is None:
-            scalar = np.asarray(value)
-            array = self.xp.full((), scalar[()], dtype=scalar.dtype)
-        return array
+        return np.asarray(value) if array is None else array
+
+    def convert(self, array: Any, dtype: np.dtype[Any]) -> Any:
+        """Convert on the device."""
+        if isinstance(array, np.ndarray):
+            scalar = self.xp.empty((), dtype)
+            self.assign(scalar, HostTarget().convert(array, dtype).item())
+            return scalar
+        if array.dtype == dtype:
+            return array
+        converted = self.xp.empty_like(array, dtype=dtype)
+        self.assign(converted, array)
+        return converted
+
+    def assign(self, out: Any, value: Any) -> None:
+        """Fill or copy on the device, as CuPy does it."""
+        if out.size == 0:
+            return
+        if isinstance(value, self.xp.ndarray):
+            to, source = pointwise.joined(self.xp, out, value)
+            first_use("copy", (to, source), lambda: to.__setitem__(..., source))
+        else:
+            (to,) = pointwise.joined(self.xp, out)
+            # What is all zero bits needs no kernel.
+            first_use("fill", (to,), lambda: to.fill(value), type(value), bool(value))
 
     def scope(self) -> AbstractContextManager[object]:
         """Make the arrays' device current."""

@@ -40,6 +40,15 @@ class HostTarget:
                 "expected numbers in nested sequences of equal length"
             ) from None
 
+    def convert(self, array: Any, dtype: np.dtype[Any]) -> Any:
+        """Convert without the warning that NumPy gives where a weight becomes infinite in a narrower type."""
+        with np.errstate(over="ignore"):
+            return array.astype(dtype, copy=False)
+
+    def assign(self, out: Any, value: Any) -> None:
+        """Assign in NumPy."""
+        out[...] = value
+
     def scope(self) -> AbstractContextManager[object]:
         """Nothing to make current."""
         return nullcontext()

@@ -11,7 +11,7 @@ import numpy as np
 from cupysoft.ops.plans_weighted import element_type
 from cupysoft.runtime.sources import source
 
-__all__ = ["Elementwise", "join_states", "logsumexp_of", "softmax_of"]
+__all__ = ["Elementwise", "join_states", "logsumexp_of", "softmax_of", "texts"]
 
 _STATE = "float64 m, float64 l_hi, float64 l_lo"
 
@@ -56,6 +56,11 @@ def softmax_of(dtype: np.dtype[Any]) -> Elementwise:
     operation = f"y = softmax_of<{element_type(dtype)}>(x, m, l_hi, l_lo)"
     inputs = f"{_bits(dtype)} x, {_STATE}"
     return Elementwise(inputs, f"{_bits(dtype)} y", operation, f"cupysoft_softmax_of_{dtype.name}", _preamble())
+
+
+def texts(dtype: np.dtype[Any]) -> tuple[Elementwise, ...]:
+    """Give all of these for one dtype."""
+    return join_states(), logsumexp_of(dtype), softmax_of(dtype)
 
 
 def _bits(dtype: np.dtype[Any]) -> str:

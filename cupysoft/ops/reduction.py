@@ -41,18 +41,12 @@ def logsumexp(a: Any, axis: Any, b: Any | None, keepdims: bool, return_sign: boo
     final = tuple(1 if i in axes else n for i, n in enumerate(shape) if keepdims or i not in axes)
     wanted = _wanted(target, out, final, dtype, return_sign)
     with target.scope():
-        inputs = [target.xp.broadcast_to(_cast(array, dtype), shape) for _, _, array in operands]
+        inputs = [target.xp.broadcast_to(target.convert(array, dtype), shape) for _, _, array in operands]
         arrays = _compute(target, inputs, axes, wanted)
     if out is not None:
         return (out[0], out[1]) if return_sign else out
     shaped = [array.reshape(final) if final else array[()] for array in arrays]
     return tuple(shaped) if return_sign else shaped[0]
-
-
-def _cast(array: Any, dtype: np.dtype[Any]) -> Any:
-    """Convert without the warning that NumPy gives where a weight becomes infinite in a narrower type."""
-    with np.errstate(over="ignore"):
-        return array.astype(dtype, copy=False)
 
 
 def _wanted(
@@ -89,7 +83,7 @@ def _compute(target: Target, inputs: list[Any], axes: tuple[int, ...], wanted: l
     _fill(target, inputs, axes, arrays)
     for result, array in zip(wanted, arrays, strict=True):
         if result.array is not None and not target.overlap(result.array, array):
-            result.array[...] = array.reshape(result.shape)
+            target.assign(result.array, array.reshape(result.shape))
     return arrays
 
 
@@ -103,9 +97,9 @@ def _fill(target: Target, inputs: list[Any], axes: tuple[int, ...], arrays: list
     shape = inputs[0].shape
     if math.prod(shape[axis] for axis in axes) == 0:
         # The sum over nothing is 0. (SciPy gives it the sign -1.)
-        arrays[0][...] = -np.inf
+        target.assign(arrays[0], -np.inf)
         for sign in arrays[1:]:
-            sign[...] = 0
+            target.assign(sign, 0)
     elif math.prod(shape) > 0:
         weights = inputs[1] if len(inputs) > 1 else None
         target.logsumexp(inputs[0], axes, weights, arrays[0], arrays[1] if len(arrays) > 1 else None)

@@ -228,7 +228,7 @@ def _normalized(function: str, x: Any, axis: Any, out: Any | None, *, log: bool)
             "expected at least one, for the maximum of nothing does not exist"
         )
     with target.scope():
-        array = array.astype(dtype, copy=False)
+        array = target.convert(array, dtype)
         if result is None:
             result = target.xp.empty_like(array)
         lines = shape or (1,)
@@ -243,5 +243,7 @@ def _compute(target: Target, x: Any, axes: tuple[int, ...], out: Any, *, log: bo
     if x.size == 0:
         return
     if not same_view(x, out) and target.overlap(x, out):
-        x = x.copy()
+        copy = target.xp.empty(x.shape, x.dtype)
+        target.assign(copy, x)
+        x = copy
     target.softmax(x, axes, out, log=log)

@@ -220,7 +220,7 @@ def _part(function: str, operands: dict[str, Any]) -> tuple[Target, Any]:
     array = target.array(function, "x", operands["x"])
     dtype = accepted_dtype(function, "x", array.dtype, complex_too=False)
     with target.scope():
-        array = array.astype(dtype, copy=False)
+        array = target.convert(array, dtype)
     return target, array if array.ndim else array.reshape(1)
 
 
@@ -230,4 +230,6 @@ def _state_of(target: Target, x: Any, axes: tuple[int, ...]) -> StateArrays:
         if x.size:
             return target.state_of(x, axes)
         kept = tuple(n for i, n in enumerate(x.shape) if i not in axes)
-        return target.xp.full(kept, -np.inf), target.xp.zeros(kept), target.xp.zeros(kept)
+        m = target.xp.empty(kept)
+        target.assign(m, -np.inf)
+        return m, target.xp.zeros(kept), target.xp.zeros(kept)

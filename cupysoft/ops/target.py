@@ -5,6 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
+
 __all__ = ["StateArrays", "Target"]
 
 StateArrays: TypeAlias = tuple[Any, Any, Any]
@@ -30,6 +32,12 @@ class Target(Protocol):
 
     def array(self, function: str, argument: str, value: object) -> Any:
         """Turn what a user passed into an array of this target."""
+
+    def convert(self, array: Any, dtype: np.dtype[Any]) -> Any:
+        """Give an array in a dtype: the array itself if it has it."""
+
+    def assign(self, out: Any, value: Any) -> None:
+        """Write a number, or an array of this target and of the same shape, to all of `out`."""
 
     def scope(self) -> AbstractContextManager[object]:
         """Make the device current on which the arrays lie."""

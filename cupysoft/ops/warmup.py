@@ -2,40 +2,32 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from cupysoft.arrays import Axis, Layout, accepted_dtype
-from cupysoft.errors import CupysoftError, DtypeError, LaunchError, MissingDependencyError, ShapeError
-from cupysoft.ops import plans
-from cupysoft.ops.device import WIDEST
+from cupysoft.errors import LaunchError, MissingDependencyError, NotCompiledError
+from cupysoft.ops.calls import OPERATIONS, Call, kernels_of
+from cupysoft.ops.device_targets import CudaTarget
+from cupysoft.ops.plans_states import texts
 from cupysoft.ops.targets import simulated_device
+from cupysoft.ops.warmup_arguments import calls_of
 from cupysoft.runtime import cuda
 from cupysoft.runtime.ahead import precompile
-from cupysoft.runtime.plan import KernelRef, Plan
 
-__all__ = ["DTYPES", "LENGTHS", "OPERATIONS", "kernels_of", "warmup"]
-
-OPERATIONS = ("softmax", "log_softmax", "logsumexp")
-DTYPES = ("float16", "bfloat16", "float32", "float64")
-
-# Every way to hold a row, with the widest accesses and with the narrowest, which an odd length forces.
-LENGTHS = tuple(length for power in range(18) for length in (2**power, 2**power + 1))
-
-# The number of rows decides only the grid of a plan. Along the first axis it is also how far columns lie apart: from 8
-# on (narrower arrays need a call to be compiled for) neighbouring threads take neighbouring rows.
-ROWS = 64
+__all__ = ["warmup"]
 
 
 def warmup(
     operations: str | Sequence[str] = OPERATIONS,
     dtypes: Any = ("float32",),
-    columns: int | Sequence[int] = (1000,),
+    columns: int | Sequence[int] | None = None,
     *,
-    axis: int = -1,
+    shape: Sequence[int] | None = None,
+    axis: int | tuple[int, ...] | None = -1,
+    b: bool | Sequence[int] = False,
+    return_sign: bool = False,
     arch: str | None = None,
 ) -> tuple[str, ...]:
     """Compile the kernels of later calls ahead of time.
@@ -45,13 +37,20 @@ def warmup(
     Parameters
     ----------
     operations : str or sequence of str
-        Which of ``"softmax"``, ``"log_softmax"`` and ``"logsumexp"`` (of real input, without weights).
+        Which of ``"softmax"``, ``"log_softmax"``, ``"logsumexp"`` and ``"SoftmaxState"``, which stands for all that a
+        state can do. All of them by default.
     dtypes : dtype or sequence of dtypes
-        Of the input, such as ``"float32"`` or ``ml_dtypes.bfloat16``.
-    columns : int or sequence of int
-        Lengths of the rows to come.
-    axis : {-1, 0}
-        Whether rows lie along the last axis of a contiguous array, or along the first of several.
+        Of the input, such as ``"float32"``, ``"int64"`` or ``ml_dtypes.bfloat16``; complex for logsumexp alone.
+    columns : int or sequence of int, optional
+        Lengths of the rows to come, in arrays of one or two axes and any number of rows; 1000 by default.
+    shape : sequence of int, optional
+        Shape of the input to come, instead of `columns`: any number of axes.
+    axis : int, tuple of ints or None
+        As in the calls to come. With `columns` it is -1 or 0.
+    b : bool or sequence of int, default False
+        Whether logsumexp will be given weights: True for weights of the input's shape, or their shape.
+    return_sign : bool, default False
+        As in the calls of logsumexp to come.
     arch : str, optional
         Architecture such as ``"sm_90"``: compile for it into the disk cache; no GPU is needed. None, the default:
         compile for the current device and load there; inside ``with cupysoft.simulator.Device()``, for that device.
@@ -63,115 +62,85 @@ def warmup(
 
     Raises
     ------
-    DtypeError, ShapeError
-        If an operation, a dtype, a length or the axis is not one that kernels exist for.
+    DtypeError, ShapeError, AxisError
+        If an operation, a dtype, a shape or an axis is not one that kernels exist for, or they do not go together.
     LaunchError
         If there is no device and no `arch`.
+    NotCompiledError
+        If the current stream is capturing a graph already.
     CompileError, MissingDependencyError
         If the kernels cannot be compiled.
 
     Notes
     -----
-    Which kernel serves a call depends on the length of a row, the dtype, and how the array lies in memory; the number
-    of rows does not matter. Arrays are taken to be contiguous, at the alignment that CuPy's memory pool and NumPy
+    Which kernel serves a call depends on the length of a row, the dtype, and how the array lies in memory; how many
+    rows there are hardly matters. Arrays are taken to be contiguous, at the alignment that CuPy's memory pool and NumPy
     give. For any other view, make the same call once instead.
+
+    The merge, the logsumexp and the softmax of a `SoftmaxState`, and conversions of integers, are compiled by CuPy,
+    which asks the driver for which device. So with an `arch` they are left out; without, they run once here on arrays
+    of a few elements. What CuPy compiles again for arrays beyond 2 GiB is left to their first call.
 
     Examples
     --------
     >>> import cupysoft
     >>> cupysoft.warmup("softmax", "float32", 1000, arch="sm_90")
     ('softmax_block<Softmax<float>...>',)
+    >>> cupysoft.warmup("log_softmax", "float64", shape=(8, 64, 100), axis=(0, 2), arch="sm_90")
+    ('softmax_block<LogSoftmax<double>...>',)
     """
-    kernels = kernels_of(operations, dtypes, columns, (axis,))
+    calls = calls_of(operations, dtypes, columns, shape=shape, axis=axis, b=b, return_sign=return_sign)
+    kernels = kernels_of(calls)
     device = simulated_device()
+    names = tuple(kernel.name for kernel in kernels)
     if arch is not None:
         precompile(kernels, arch)
     elif device is not None:
         precompile(kernels, device.arch, "ptx")
     else:
-        _check_for_a_device()
+        _check_the_device()
         cuda.CupyDevice().load(kernels)
-    return tuple(kernel.name for kernel in kernels)
-
-
-def kernels_of(
-    operations: str | Sequence[str] | None = None,
-    dtypes: Any = None,
-    columns: int | Sequence[int] | None = None,
-    axes: Iterable[int] = (-1, 0),
-) -> tuple[KernelRef, ...]:
-    """Give the kernels of operations on contiguous arrays; None stands for all there are."""
-    plans_wanted = (
-        _plan(operation, dtype, length, axis)
-        for dtype in _types(DTYPES if dtypes is None else dtypes)
-        for operation in _names(OPERATIONS if operations is None else operations)
-        for length in _lengths(LENGTHS if columns is None else columns)
-        for axis in axes
-    )
-    return tuple(dict.fromkeys(kernel for plan in plans_wanted for kernel in plan.kernels))
-
-
-def _plan(operation: str, dtype: np.dtype[Any], columns: int, axis: int) -> Plan:
-    """Plan a call on a contiguous array, (rows, columns) or (columns, rows)."""
-    if axis not in (-1, 0):
-        raise ShapeError(f"warmup: axis is {axis!r}; expected -1 (rows along the last axis) or 0 (along the first)")
-    row, column = (columns, 1) if axis == -1 else (1, ROWS)
-    reduces = operation == "logsumexp"
-    out = (1, 0) if reduces else (row, column)
-    reduced = (Axis(columns, (column, out[1])),) if columns > 1 else ()
-    layout = Layout((Axis(ROWS, (row, out[0])),), reduced)
-    if reduces:
-        return plans.logsumexp(layout, dtype, (WIDEST, WIDEST))
-    return plans.softmax(layout, dtype, (WIDEST, WIDEST), log=operation == "log_softmax")
-
-
-def _names(operations: str | Sequence[str]) -> tuple[str, ...]:
-    names = (operations,) if isinstance(operations, str) else tuple(operations)
-    for name in names:
-        if name not in OPERATIONS:
-            raise DtypeError(f"warmup: operations holds {name!r}; expected some of {', '.join(OPERATIONS)}")
+        names += tuple(dict.fromkeys(name for call in calls for name in _rehearse(call)))
     return names
 
 
-def _types(dtypes: Any) -> tuple[np.dtype[Any], ...]:
-    given = dtypes if isinstance(dtypes, (list, tuple)) else (dtypes,)
-    return tuple(accepted_dtype("warmup", "dtypes", _type(each), complex_too=False) for each in given)
-
-
-def _type(given: Any) -> np.dtype[Any]:
-    """Read a dtype; NumPy knows the name bfloat16 only from ml_dtypes."""
+def _check_the_device() -> None:
     try:
-        found: np.dtype[Any] = np.dtype(importlib.import_module("ml_dtypes").bfloat16 if given == "bfloat16" else given)
-        return found
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"warmup: the dtype bfloat16 comes from ml_dtypes, which cannot be imported ({error}); "
-            "install it with: pip install ml_dtypes"
-        ) from error
-    except TypeError:
-        raise DtypeError(
-            f"warmup: dtypes holds {given!r}, which is no dtype; expected some of {', '.join(DTYPES)}"
-        ) from None
-
-
-def _lengths(columns: int | Sequence[int]) -> tuple[int, ...]:
-    lengths = (columns,) if isinstance(columns, (int, np.integer)) else tuple(columns)
-    for length in lengths:
-        if not isinstance(length, (int, np.integer)) or length < 1:
-            raise ShapeError(f"warmup: columns holds {length!r}; expected lengths of rows, each at least 1")
-    return tuple(map(int, lengths))
-
-
-def _check_for_a_device() -> None:
-    try:
-        if cuda.import_cupy().cuda.is_available():
-            return
-    except CupysoftError as error:
+        cupy = cuda.import_cupy()
+        if not cupy.cuda.is_available():
+            raise LaunchError(_NO_DEVICE)
+    except MissingDependencyError as error:
         raise LaunchError(f"{_NO_DEVICE} ({error})") from error
-    raise LaunchError(_NO_DEVICE)
+    if cuda.CupyDevice().capturing:
+        raise NotCompiledError(
+            "warmup: the current stream is capturing a graph, in which nothing can be compiled or loaded; "
+            "call it before the capture"
+        )
 
 
 _NO_DEVICE = (
     "warmup: no CUDA device to compile for; name an architecture, such as arch='sm_90', "
     "or call it inside cupysoft.simulator.Device()"
 )
+
+
+def _rehearse(call: Call) -> Iterator[str]:
+    """Run what CuPy compiles itself, on as few elements as show its kind and on the current device; give the names."""
+    xp = cuda.import_cupy()
+    shape, axes = call.smallest()
+    given = xp.zeros(shape, call.given)
+    target = CudaTarget("warmup", {"x": given})
+    x = target.convert(given, call.dtype)
+    if call.given != call.dtype:
+        yield "copy"
+    if call.weights is not None:
+        target.convert(target.array("warmup", "b", 2.0), call.dtype)
+        yield "fill"
+    if call.operation == "SoftmaxState":
+        kept = tuple(n for i, n in enumerate(shape) if i not in axes)
+        words = xp.empty(kept), xp.zeros(kept), xp.zeros(kept)
+        target.assign(words[0], -np.inf)  # as the state of nothing has it
+        state = target.merge(words, words)
+        target.state_logsumexp(state, xp.empty(kept, call.dtype))
+        target.state_softmax(state, x, axes, xp.empty_like(x))
+        yield from ("fill", *(text.name for text in texts(call.dtype)))
