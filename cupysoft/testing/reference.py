@@ -174,7 +174,7 @@ def _real_row(
     else:
         terms = _grouped(row, weights)
         sign = _sign(terms)
-        size = -math.inf if sign == 0 else decide(lambda: [abs(_total(terms)).log()], dtype)[0]
+        size = -math.inf if sign == 0 else decide(lambda: [abs(_total(terms)).log() + _anchor(terms)], dtype)[0]
     return (math.nan if sign < 0 and not return_sign else size), sign
 
 
@@ -205,8 +205,15 @@ def _exact(value: float) -> Any:
     return flint.fmpq(numerator, denominator)
 
 
+def _anchor(terms: list[tuple[float, Any]]) -> Any:
+    """Give the largest exponent; exponentials of it alone could be too large even for balls."""
+    return flint.arb(max(value for value, _ in terms))
+
+
 def _total(terms: list[tuple[float, Any]]) -> Any:
-    return sum((flint.arb(weight) * flint.arb(value).exp() for value, weight in terms), flint.arb(0))
+    """Give the sum divided by the exponential of the anchor."""
+    anchor = _anchor(terms)
+    return sum((flint.arb(weight) * (flint.arb(value) - anchor).exp() for value, weight in terms), flint.arb(0))
 
 
 def _sign(terms: list[tuple[float, Any]]) -> float:
@@ -232,11 +239,24 @@ def _complex_row(
     if not (row.imag.any() or weights.imag.any()):
         size, sign = _real_row(row.real, weights.real, np.dtype(np.float64), True)
         return (size if return_sign else complex(size, math.pi if sign < 0 else 0)), sign
-    terms = list(zip(row.tolist(), weights.tolist(), strict=True))
+    terms = _grouped_complex(row, weights)
+    if not terms:
+        return (-math.inf if return_sign else complex(-math.inf, 0)), 0
+    anchor = flint.acb(max(a.real for a, _, _ in terms))
 
     def total() -> Any:
-        return sum((flint.acb(b) * flint.acb(a).exp() for a, b in terms), flint.acb(0))
+        return sum((flint.acb(re, im) * (flint.acb(a) - anchor).exp() for a, re, im in terms), flint.acb(0))
 
     if not return_sign:
-        return decide_complex(lambda: total().log()), 0
-    return decide_complex(lambda: flint.acb(abs(total()).log())).real, decide_complex(lambda: total() / abs(total()))
+        return decide_complex(lambda: total().log() + anchor), 0
+    size = decide_complex(lambda: flint.acb(abs(total()).log()) + anchor).real
+    return size, decide_complex(lambda: total() / abs(total()))
+
+
+def _grouped_complex(row: npt.NDArray[Any], weights: npt.NDArray[Any]) -> list[tuple[complex, Any, Any]]:
+    """Add the weights of equal exponents exactly: (exponent, real part, imaginary part), without those that are 0."""
+    groups: dict[complex, tuple[Any, Any]] = {}
+    for a, b in zip(row.tolist(), weights.tolist(), strict=True):
+        re, im = groups.get(a, (flint.fmpq(0), flint.fmpq(0)))
+        groups[a] = re + _exact(b.real), im + _exact(b.imag)
+    return [(a, re, im) for a, (re, im) in groups.items() if re != 0 or im != 0]

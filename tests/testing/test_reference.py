@@ -89,6 +89,18 @@ def test_weights_and_signs() -> None:
     assert np.isnan(reference.logsumexp([0.0], b=[-1.0]))
 
 
+def test_exponents_and_weights_of_any_size() -> None:
+    """Beyond what even balls can hold the exponential of."""
+    for a, b, size, sign in [
+        ([1000.0, 0.0], [1e-300, 1e300], math.log(1e300), 1),
+        ([1e300, 1e300, 5.0], [1, -1, -1], 5, -1),
+        ([1.5e308, -1.5e308], [5e-324, 1e308], 1.5e308, 1),
+        ([-1.5e308, -np.inf], [-2.0, 1.0], -1.5e308, -1),
+    ]:
+        np.testing.assert_array_equal(reference.logsumexp(a, b=np.array(b, np.float64), return_sign=True), (size, sign))
+    assert reference.logsumexp([complex(1e300, 2), complex(-1e300, 1)]) == 1e300 + 2j
+
+
 def test_what_cancels_is_decided() -> None:
     tiny = reference.logsumexp([0.0, 0.0, 1.0], b=[1.0, 2.0**-60, 0.0])
     assert tiny == 2.0**-60
@@ -100,6 +112,8 @@ def test_complex_sums() -> None:
     expected = np.log(np.exp(z).sum(axis=1))
     assert ulp_distance(reference.logsumexp(z, 1), expected)[0] <= 4
     assert reference.logsumexp(z, 1)[1].real < -36, "pi in float64 is not pi: the terms cancel but for 1e-16"
+    assert reference.logsumexp([1 + 2j, 1 + 2j], b=[1j, -1j]) == -np.inf
+    assert abs(reference.logsumexp([1 + 2j, 3j, 1 + 2j], b=[1j, 1, -1j]) - 3j) < 1e-20
     size, sign = reference.logsumexp(z, 1, return_sign=True)
     assert size.dtype == np.float64
     np.testing.assert_allclose(np.abs(sign), 1)
