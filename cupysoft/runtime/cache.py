@@ -10,12 +10,15 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import stat
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from cupysoft.runtime.folders import folders
+from cupysoft.errors import CacheWarning
+from cupysoft.runtime.folders import folders, prepare
 
 __all__ = ["Cache", "cache", "digest"]
 
@@ -23,6 +26,7 @@ _MAGIC = b"cupysoft cache 1\n"
 _CHECKSUM_BYTES = hashlib.sha256().digest_size
 _TEMPORARY = ".writing-"
 _STALE_SECONDS = 3600.0  # a temporary file this old was left by a process that died
+_LIMIT = 1 << 30  # bytes, unless the environment says otherwise
 _RESCAN_WRITES = 64  # other processes write too: look at the whole folder again after so many writes of ours
 
 
@@ -49,7 +53,7 @@ class Cache:
         Bytes that the writable folder may hold. When it holds more, the entries unused for longest go.
     """
 
-    def __init__(self, writable: Path | None, readable: tuple[Path, ...] = (), limit: int = 1 << 30) -> None:
+    def __init__(self, writable: Path | None, readable: tuple[Path, ...] = (), limit: int = _LIMIT) -> None:
         self.folder = writable
         self.limit = limit
         self._folders = (() if writable is None else (writable,)) + readable
@@ -120,8 +124,10 @@ class Cache:
             return None
         path = self.folder / name
         try:
+            if not self.folder.is_dir() and prepare(self.folder) is not None:  # somebody swept the temporary files
+                return None
             _replace(path, data)
-        except OSError:  # the disk is full, or the folder went away
+        except OSError:  # the disk is full
             return None
         self._held += len(data)
         if self._writes % _RESCAN_WRITES == 0 or self._held > self.limit:
@@ -171,6 +177,8 @@ def _replace(path: Path, data: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(data)
+        readers = path.parent.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH)  # of the folder, so of what is in it
+        os.chmod(temporary, stat.S_IRUSR | stat.S_IWUSR | readers)
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -205,7 +213,17 @@ def cache() -> Cache:
     found = _caches.get(setting)
     if found is None:
         writable, readable = folders()
-        limit = setting[1] or ""
-        found = Cache(writable, readable, int(limit) if limit.isdecimal() else 1 << 30)
+        found = Cache(writable, readable, _limit(setting[1] or str(_LIMIT)))
         found = _caches.setdefault(setting, found)
     return found
+
+
+def _limit(text: str) -> int:
+    if text.isdecimal():
+        return int(text)
+    warnings.warn(
+        f"cupysoft: CUPYSOFT_CACHE_LIMIT is {text!r}; expected a number of bytes, such as {_LIMIT}, which is used now",
+        CacheWarning,
+        stacklevel=3,
+    )
+    return _LIMIT

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from cupysoft.errors import CacheWarning
 
-__all__ = ["default_folder", "folders", "objection"]
+__all__ = ["default_folder", "folders", "objection", "prepare"]
 
 
 def default_folder() -> Path:
@@ -44,13 +44,13 @@ def folders() -> tuple[Path | None, tuple[Path, ...]]:
     """
     named = os.environ.get("CUPYSOFT_CACHE_DIR")
     first = Path(named).expanduser().absolute() if named else default_folder()
-    reason = _prepare(first)
+    reason = prepare(first)
     if reason is None:
         if os.access(first, os.W_OK | os.X_OK):
             return first, ()
         return _fallback(), (first,)
     fallback = _fallback()
-    if named or first.exists():
+    if named or os.path.exists(first):  # which says no where it may not look
         place = "memory" if fallback is None else str(fallback)
         warnings.warn(
             f"cupysoft: the cache folder {first} is not used: {reason}. Compiled kernels are kept in {place}. "
@@ -75,7 +75,7 @@ def objection(folder: Path) -> str | None:
     return None
 
 
-def _prepare(folder: Path) -> str | None:
+def prepare(folder: Path) -> str | None:
     """Make a folder where it is missing, private from the start; the reason where it cannot be used."""
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def _fallback() -> Path | None:
     if sys.platform != "win32":
         lasting = place / f"cupysoft-{os.geteuid()}"
         # not followed if it is a link: anybody may put one among the temporary files
-        if not lasting.is_symlink() and _prepare(lasting) is None and lasting.stat().st_uid == os.geteuid():
+        if not lasting.is_symlink() and prepare(lasting) is None and lasting.stat().st_uid == os.geteuid():
             return lasting
     try:
         passing = Path(tempfile.mkdtemp(prefix="cupysoft-"))
