@@ -96,7 +96,7 @@ class InitcheckError(SimulatorError):
 
 
 class DeadlockError(SimulatorError):
-    """No thread of a block can go on."""
+    """No thread of a block can go on, or all that are left spin for ever."""
 
 
 class TrapError(SimulatorError):

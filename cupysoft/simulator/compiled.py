@@ -50,6 +50,8 @@ class CompiledKernel:
     symbols : tuple of Variable
         Global and constant variables, in the order of the table ``Slot.SYMBOLS``, with
         their initial contents; relocations name other symbols of the module.
+    starts : tuple of int
+        Number of the first instruction of each basic block.
     shared, local : dict of str to (offset, size)
         The variables of these spaces, for reports.
     limits : dict
@@ -67,6 +69,7 @@ class CompiledKernel:
     local_bytes: int
     state_bytes: int
     barriers: bool
+    starts: tuple[int, ...]
     symbols: tuple[Variable, ...]
     shared: dict[str, tuple[int, int]]
     local: dict[str, tuple[int, int]]
@@ -98,6 +101,7 @@ def described(module: Module, name: str, translation: Translation) -> dict[str, 
         "local_bytes": layout.local_bytes,
         "state_bytes": layout.state_bytes,
         "barriers": translation.barriers,
+        "starts": translation.starts,
         "symbols": [_packed(variables[each]) for each in layout.symbols],
         "shared": {each: (offset, variables[each].size) for each, offset in layout.shared.items()},
         "local": {each: (offset, variables[each].size) for each, offset in layout.local.items()},
@@ -129,5 +133,6 @@ def restored(description: dict[str, Any], run: Callable[[int, int, int], int], e
     fields["symbols"] = tuple(_unpacked(each) for each in fields["symbols"])
     fields["shared"] = {name: tuple(each) for name, each in fields["shared"].items()}
     fields["local"] = {name: tuple(each) for name, each in fields["local"].items()}
+    fields["starts"] = tuple(fields["starts"])
     fields["limits"] = {name: tuple(each) for name, each in fields["limits"].items()}
     return CompiledKernel(run=run, engine=engine, **fields)

@@ -114,6 +114,7 @@ class ErrorKind(IntEnum):
     TRAP = 1
     ASSERT = 2
     DEADLOCK = 3  # block barriers that can never be complete
+    ENDLESS = 4  # threads spin, and nothing changes any more
     MISSING_LANES = 16  # a shuffle, vote or warp barrier that a named lane does not reach
     MISSING_THREADS = 17  # a block barrier that an exited thread misses
     OUT_OF_BOUNDS = 18

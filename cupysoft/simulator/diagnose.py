@@ -28,6 +28,7 @@ _CLASSES: dict[ErrorKind, type[SimulatorError]] = {
     ErrorKind.TRAP: TrapError,
     ErrorKind.ASSERT: TrapError,
     ErrorKind.DEADLOCK: DeadlockError,
+    ErrorKind.ENDLESS: DeadlockError,
     ErrorKind.MISSING_LANES: SynccheckError,
     ErrorKind.MISSING_THREADS: SynccheckError,
     ErrorKind.NOT_A_MEMBER: SynccheckError,
@@ -84,6 +85,8 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
             return "an assertion failed"
         case ErrorKind.DEADLOCK:
             return "no thread of the block can go on: barriers are waited for that can never be complete"
+        case ErrorKind.ENDLESS:
+            return "threads spin for ever: no thread of the grid does anything new (one of them is named below)"
         case ErrorKind.MISSING_LANES:
             return f"{missing} never come to a warp instruction whose member mask names them"
         case ErrorKind.MISSING_THREADS:

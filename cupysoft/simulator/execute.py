@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 
 from .context import Slot, Status
+from .stagnation import Stagnation, Watch
 from .workspace import Workspace
 
 __all__ = ["Schedule", "execute", "workers"]
@@ -111,7 +112,11 @@ def ranges_of(blocks: int, threads: int) -> list[tuple[int, int]]:
 
 
 def execute(
-    schedule: Schedule, threads: int, run: Callable[[int, int, int], int], workspace: Callable[[], Workspace]
+    schedule: Schedule,
+    threads: int,
+    run: Callable[[int, int, int], int],
+    workspace: Callable[[], Workspace],
+    stagnation: Stagnation,
 ) -> list[Workspace]:
     """Run every block; return the workspaces that were used, for their records.
 
@@ -125,9 +130,11 @@ def execute(
         The kernel's machine code.
     workspace : callable
         Gives a workspace that is ready for a block.
+    stagnation : Stagnation
+        Hears of blocks that do not end.
     """
     used: list[Workspace] = []
-    jobs = [_pool().submit(_work, schedule, run, workspace, used) for _ in range(threads)]
+    jobs = [_pool().submit(_work, schedule, run, workspace, used, stagnation) for _ in range(threads)]
     try:
         _await(jobs, schedule)
     except BaseException:
@@ -152,8 +159,23 @@ def _work(
     run: Callable[[int, int, int], int],
     workspace: Callable[[], Workspace],
     used: list[Workspace],
+    stagnation: Stagnation,
 ) -> None:
     """Take ranges until none is left and every block that was set aside is done."""
+    watch = stagnation.watch()
+    try:
+        _run_blocks(schedule, run, workspace, used, watch)
+    finally:
+        watch.leave()
+
+
+def _run_blocks(
+    schedule: Schedule,
+    run: Callable[[int, int, int], int],
+    workspace: Callable[[], Workspace],
+    used: list[Workspace],
+    watch: Watch,
+) -> None:
     aside: deque[Workspace] = deque()
     free: list[Workspace] = []
     # A new block is begun when all those set aside have had a turn: one of them may wait for a block not yet begun.
@@ -164,6 +186,7 @@ def _work(
         if part is not None:
             first, last = part
             turns = 0
+            watch.advances()
             if free:
                 space = free.pop()
             else:
@@ -182,8 +205,13 @@ def _work(
         if status == Status.YIELD:
             schedule.give_back(space[Slot.BLOCK] + 1, last)
             aside.append(space)
+            if watch.endless(space, aside):
+                schedule.fail(watch.blame(aside))
+                schedule.stop.value = 1
+                return
         elif status == Status.DONE:
             free.append(space)
+            watch.advances()
         elif status == Status.ERROR:
             schedule.fail(space[Slot.ERROR_BLOCK])
             aside = deque(each for each in aside if each[Slot.BLOCK] < space[Slot.ERROR_BLOCK])

@@ -19,6 +19,7 @@ from .diagnose import Site, error_from
 from .execute import Schedule, execute, ranges_of, workers
 from .memory import AddressMap, Variables
 from .printf import show
+from .stagnation import Stagnation
 from .workspace import Workspace
 
 __all__ = ["LoadedKernel", "Outcome"]
@@ -125,7 +126,8 @@ class LoadedKernel:
             space.begin(slots, len(memory.table))
             return space
 
-        used = execute(schedule, threads, self.kernel.run, workspace)
+        stagnation = Stagnation(memory, self.kernel.starts)
+        used = execute(schedule, threads, self.kernel.run, workspace, stagnation)
         show(used, memory if self.checked else None)
         error = self._error(used, Site(label, self.kernel, grid, block, dynamic, memory))
         if len(spare) < _KEPT:

@@ -40,6 +40,7 @@ class Translation:
     text: str
     layout: Layout
     instructions: list[Instruction]
+    starts: list[int]
     barriers: bool
     variables: dict[str, Variable]
 
@@ -67,9 +68,10 @@ def translate(
         _block(e, flow, number)
     quick, entries = fast_text(text, flow, layout, kernel.branch_targets) if fast else ("", [])
     step = _step(e, len(flow.blocks), entries)
+    starts = [block.first for block in flow.blocks]
     instructions = [instruction for block in flow.blocks for instruction in block.instructions]
     run, barriers = run_text(text, flow, strict=checks.enabled, fast=fast)
-    return Translation(text.text(step, quick, run), layout, instructions, barriers, kernel.variables)
+    return Translation(text.text(step, quick, run), layout, instructions, starts, barriers, kernel.variables)
 
 
 def _block(e: Emitter, flow: Flow, number: int) -> None:
