@@ -1,5 +1,8 @@
 """Softmax, log_softmax and logsumexp for CuPy and NumPy: exact, deterministic, at the memory limit."""
 
+import importlib
+import typing
+
 from cupysoft import errors
 from cupysoft._version import __version__
 from cupysoft.errors import CupysoftError
@@ -8,3 +11,13 @@ from cupysoft.ops.states import SoftmaxState
 from cupysoft.ops.warmup import warmup
 
 __all__ = ["CupysoftError", "SoftmaxState", "__version__", "errors", "log_softmax", "logsumexp", "softmax", "warmup"]
+
+if typing.TYPE_CHECKING:
+    from cupysoft import simulator as simulator
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import what few programs need when it is first asked for."""
+        if name in ("simulator", "testing"):
+            return importlib.import_module(f"cupysoft.{name}")
+        raise AttributeError(f"module 'cupysoft' has no attribute {name!r}")

@@ -83,9 +83,8 @@ def test_complex_sums(dtype: Any, data: st.DataObject) -> None:
 
 
 @pytest.mark.parametrize("sigma", [1, 30, 200])
-@pytest.mark.parametrize("columns", [1000, 100_000])
-def test_float64_is_within_three_ulp_of_long_rows(sigma: float, columns: int) -> None:
-    x = np.random.default_rng(columns).normal(0, sigma, (1, columns))
+def test_float64_is_within_three_ulp_whatever_the_spread(sigma: float) -> None:
+    x = np.random.default_rng(0).normal(0, sigma, (10, 1000))
     for function in FUNCTIONS:
         assert worst(getattr(cupysoft, function)(x, 1), getattr(reference, function)(x, 1)) <= 3
 
