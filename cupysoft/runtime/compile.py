@@ -16,6 +16,7 @@ from typing import Literal, NoReturn
 from cupysoft.errors import CompileError, MissingDependencyError
 from cupysoft.runtime import nvrtc
 from cupysoft.runtime.cache import cache, digest
+from cupysoft.runtime.cupy_headers import CupyHeaders, cupy_headers
 from cupysoft.runtime.includes import include_folders, included
 from cupysoft.runtime.parameters import Parameter, parameters, static_shared
 from cupysoft.runtime.toolchain import toolchain
@@ -120,7 +121,8 @@ def compile(
     kind : {"ptx", "cubin"}
         What to make.
     our_rules : bool
-        Whether to add `OUR_OPTIONS`; without them NVRTC's defaults stay, and only line information is added.
+        Whether to add `OUR_OPTIONS`; without them NVRTC's defaults stay, only line information is added, and headers
+        are looked for where CuPy would look.
 
     Returns
     -------
@@ -140,11 +142,12 @@ def compile(
     headers = () if our_rules else included(code, (str(Path(name).parent), *include_folders(options)))
     request = digest(_FORMAT, code, name, arch, kind, json.dumps([list(names), everything]), *headers)[:40]
     tools = toolchain()
-    key = f"{request}-{digest(tools.identity)[:12]}"
+    reach = CupyHeaders("", (), tools.headers) if our_rules else cupy_headers()
+    key = f"{request}-{digest(tools.identity, *filter(None, [reach.version]))[:12]}"
     with _locks.setdefault(key, threading.Lock()):
         found = _kept.get(key) or _fetch(key) or (None if tools.identity else _fetch_of_any_compiler(request))
         if found is None:
-            found = _run(code, name, arch, names, everything, kind, key)
+            found = _run(code, name, arch, names, everything, kind, key, reach)
             cache().put(key, _SUFFIX, _packed(found))
         _kept[key] = found
     return found
@@ -165,7 +168,14 @@ def _fetch_of_any_compiler(request: str) -> Compiled | None:
 
 
 def _run(
-    code: str, name: str, arch: str, names: Sequence[str], options: tuple[str, ...], kind: Kind, key: str
+    code: str,
+    name: str,
+    arch: str,
+    names: Sequence[str],
+    options: tuple[str, ...],
+    kind: Kind,
+    key: str,
+    reach: CupyHeaders,
 ) -> Compiled:
     try:
         used = _known(arch)
@@ -178,8 +188,8 @@ def _run(
         kind = "ptx"  # which a newer device's driver can translate
         options = tuple(option for option in options if option != "--ptxas-options=-v")
     target = used if kind == "cubin" else used.replace("sm_", "compute_")
-    folders = tuple(f"--include-path={folder}" for folder in toolchain().headers)
-    full = (f"--gpu-architecture={target}", *options, *folders)
+    before, after = ([f"--include-path={folder}" for folder in each] for each in (reach.before, reach.after))
+    full = (f"--gpu-architecture={target}", *before, *options, *after)
     try:
         output = nvrtc.run(code, name, full, names)
     except nvrtc.Failure as failure:
@@ -219,6 +229,11 @@ def _known(arch: str) -> str:
 def _refuse(failure: nvrtc.Failure, name: str, options: Sequence[str]) -> NoReturn:
     """Say what NVRTC did not like, and what can be done."""
     missing = _NO_HEADER.search(failure.log)
+    if missing and missing[1].startswith("cupy/"):
+        raise MissingDependencyError(
+            f"compile: {name} includes <{missing[1]}>, a header of CuPy, which is not installed; it needs no GPU: "
+            'pip install "cupy-cuda13x"'
+        )
     if missing and _CUDA_HEADER.match(missing[1]):
         raise MissingDependencyError(
             f"compile: {name} includes <{missing[1]}>, which is not among the CUDA headers found "
