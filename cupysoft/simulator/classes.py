@@ -9,6 +9,7 @@ __all__ = ["CLASSES", "class_of"]
 _BY_OPCODE = {
     **dict.fromkeys(("ld", "ldu"), "load"),
     "st": "store",
+    "cp": "copy",
     **dict.fromkeys(("atom", "red"), "atomic"),
     **dict.fromkeys(("bra", "brx", "ret", "exit", "call", "trap", "nanosleep"), "control"),
     **dict.fromkeys(("shfl", "vote", "match", "redux", "activemask", "elect"), "warp"),
@@ -25,8 +26,8 @@ _BY_TYPE = {
 
 #: Every class, in the order of reports.
 CLASSES = (
-    "float64", "float32", "float16", "special", "integer", "conversion", "move", "load", "store", "atomic", "warp",
-    "barrier", "fence", "control",
+    "float64", "float32", "float16", "special", "integer", "conversion", "move", "load", "store", "copy", "atomic",
+    "warp", "barrier", "fence", "control",
 )  # fmt: skip
 
 

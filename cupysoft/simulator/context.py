@@ -73,6 +73,7 @@ class Slot(IntEnum):
     NSMID = 55  # (in) %nsmid
     RESUME = 56  # (in) not 0: go on with block BLOCK, whose state is still in the context
     PATIENCE = 57  # (in) rounds of its warps' budgets after which a block is left with YIELD; 0 = none
+    COPIES = 58  # (in) pointer to the warps' queues of asynchronous copies
     BARRIERS = 64  # (block) BARRIER_IDS records of BARRIER_FIELDS slots
 
 
@@ -126,3 +127,4 @@ class ErrorKind(IntEnum):
     READ_ONLY = 24
     NOT_A_MEMBER = 25  # a lane runs a warp instruction whose mask does not name it
     EXITED_LANES = 26  # a warp instruction whose mask names lanes that have exited
+    COPY_PENDING = 27  # shared memory that an asynchronous copy, not yet waited for, will write

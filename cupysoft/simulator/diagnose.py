@@ -39,6 +39,7 @@ _CLASSES: dict[ErrorKind, type[SimulatorError]] = {
     ErrorKind.WRITE_AFTER_WRITE: RacecheckError,
     ErrorKind.READ_AFTER_WRITE: RacecheckError,
     ErrorKind.WRITE_AFTER_READ: RacecheckError,
+    ErrorKind.COPY_PENDING: RacecheckError,
     ErrorKind.UNINITIALISED: InitcheckError,
 }
 
@@ -103,6 +104,11 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
             return f"race: read of {size} bytes of {place} that {other} wrote, in no order"
         case ErrorKind.WRITE_AFTER_READ:
             return f"race: write of {size} bytes of {place} that {other} read, in no order"
+        case ErrorKind.COPY_PENDING:
+            return (
+                f"race: {_verb(where)} of {size} bytes of {place}, which an asynchronous copy of {other} writes"
+                " that has not been waited for"
+            )
         case ErrorKind.MISALIGNED:
             return f"misaligned {_verb(where)} of {size} bytes: {place}"
         case ErrorKind.READ_ONLY:
@@ -116,7 +122,8 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
 def _verb(where: Where | None) -> str:
     if where is None:
         return "access"
-    return {"ld": "read", "st": "write", "atom": "atomic access", "red": "atomic access"}.get(where.opcode, "access")
+    verbs = {"ld": "read", "st": "write", "atom": "atomic access", "red": "atomic access", "cp": "copy"}
+    return verbs.get(where.opcode, "access")
 
 
 def _place(site: Site, memory: int, address: int) -> str:

@@ -35,8 +35,9 @@ def run_text(module: ModuleText, flow: Flow, strict: bool, fast: bool) -> tuple[
     module.declare("declare i32 @llvm.ctpop.i32(i32)")
     module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
     numbers = _numbers(flow)
-    parts = [slots_text(), release_text(numbers, strict), _start(numbers), advance_text(fast), _warps(), _RUN]
-    text = "\n".join(parts)
+    copies = module.has("copies")
+    start, warps = _start(numbers, copies), _warps(copies)
+    text = "\n".join([slots_text(), release_text(numbers, strict), start, advance_text(fast), warps, _RUN])
     return text, bool(numbers)
 
 
@@ -57,8 +58,10 @@ def _field(number: int, field: BarrierField) -> int:
     return Slot.BARRIERS + BARRIER_FIELDS * number + field
 
 
-def _start(numbers: list[int]) -> str:
+def _start(numbers: list[int], copies: bool) -> str:
     """Write ``start_block``: coordinates, empty barriers, every warp at the first block."""
+    # What another block left there could be just what a copy, not waited for, would bring. All ones are NaNs.
+    soil = "\n  call void @copies.soil(ptr %ctx)" if copies else ""
     clear = "\n".join(
         f"  call void @set_slot(ptr %ctx, i64 {_field(number, field)}, i64 0)"
         for number in numbers
@@ -78,7 +81,7 @@ entry:
   call void @set_slot(ptr %ctx, i64 {Slot.CTAID_Z.value}, i64 %z)
   %epoch = call i64 @slot(ptr %ctx, i64 {Slot.EPOCH.value})
   %epoch.next = add i64 %epoch, 1
-  call void @set_slot(ptr %ctx, i64 {Slot.EPOCH.value}, i64 %epoch.next)
+  call void @set_slot(ptr %ctx, i64 {Slot.EPOCH.value}, i64 %epoch.next){soil}
 {clear}
   %warps = call i64 @slot(ptr %ctx, i64 {Slot.WARPS.value})
   %last = sub i64 %warps, 1
@@ -113,8 +116,9 @@ done:
 }}"""
 
 
-def _warps() -> str:
+def _warps(copies: bool) -> str:
     """Write ``warps_round``: one turn for each warp that can run; and the generator."""
+    drift = "\n  call void @copies.drift(ptr %ctx, i32 %warp.small)" if copies else ""
     return f"""define internal i64 @chance(ptr %ctx) noinline {{
   %a = call i64 @slot(ptr %ctx, i64 {Slot.SEED.value})
   %b = shl i64 %a, 13
@@ -149,6 +153,11 @@ loop:
   %over = icmp uge i64 %shifted, %warps
   %wrapped = sub i64 %shifted, %warps
   %warp = select i1 %over, i64 %wrapped, i64 %shifted
+  %warp.small = trunc i64 %warp to i32
+  br i1 %drawn, label %unsettled, label %look
+unsettled:{drift}
+  br label %look
+look:
   %state = call ptr @state_of(ptr %ctx, i64 %warp)
   %status.place = getelementptr i8, ptr %state, i64 {StateOffset.STATUS}
   %status = load i32, ptr %status.place
@@ -166,13 +175,12 @@ draw:
   br i1 %skip, label %next, label %go
 go:
   %budget = phi i32 [%budget.given, %ready], [%budget.few, %draw]
-  %warp.small = trunc i64 %warp to i32
   %new = call i32 @advance(ptr %ctx, ptr %state, i32 %warp.small, i32 %budget)
   store i32 %new, ptr %status.place
   %failed = icmp eq i32 %new, {Status.ERROR.value}
   br i1 %failed, label %error, label %next
 next:
-  %now = phi i32 [%status, %loop], [{Status.YIELD.value}, %draw], [%new, %go]
+  %now = phi i32 [%status, %look], [{Status.YIELD.value}, %draw], [%new, %go]
   %is.running = icmp eq i32 %now, {Status.YIELD.value}
   %runs.next = or i1 %runs, %is.running
   %is.waiting = icmp eq i32 %now, {Status.WAITING.value}

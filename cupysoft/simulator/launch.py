@@ -130,10 +130,10 @@ class LoadedKernel:
         used = execute(schedule, threads, self.kernel.run, workspace, stagnation)
         show(used, memory if self.checked else None)
         error = self._error(used, Site(label, self.kernel, grid, block, dynamic, memory))
+        if error is not None:
+            raise error  # what the checks noted last is still in these workspaces
         if len(spare) < _KEPT:
             spare.extend(used)
-        if error is not None:
-            raise error
         return Outcome(binding, memory, used)
 
     def _error(self, used: list[Workspace], site: Site) -> SimulatorError | None:

@@ -34,14 +34,14 @@ class Access:
     space : str
         ``global``, ``const``, ``param``, ``shared``, ``local`` or ``generic``.
     kind : str
-        ``load``, ``store`` or ``atomic``.
+        ``load``, ``store``, ``atomic`` or ``copy``: a store by an asynchronous copy, which may come later.
     """
 
     addresses: Value
     active: Value
     size: int
     space: Literal["global", "const", "param", "shared", "local", "generic"]
-    kind: Literal["load", "store", "atomic"]
+    kind: Literal["load", "store", "atomic", "copy"]
 
 
 class Checks(Protocol):
@@ -61,6 +61,15 @@ class Checks(Protocol):
 
     def access(self, e: Emitter, access: Access) -> Value:
         """Check an access and return host addresses, ``<W x i64>``; garbage in idle lanes."""
+
+    def copy(self, e: Emitter, source: Value, target: Value, counts: Value, size: int) -> tuple[Value, Value]:
+        """Check asynchronous copies of the active lanes and return the host addresses of sources and targets.
+
+        `size` bytes are written; `counts` of them, ``<W x i32>``, are read, the others become zero.
+        """
+
+    def copied(self, e: Emitter) -> None:
+        """Put ``check_copied``, which hears of copies that were waited for, into the module if there is one."""
 
     def missing(self, e: Emitter, missing: str) -> None:
         """Hear, at a warp instruction, of the lanes (scalar ``i32`` mask) that never came.
@@ -94,6 +103,13 @@ class Unchecked:
         if access.space == "local":
             return e.map("add <W x i64> {0}, {1}", access.addresses, thread_base(e, Slot.LOCAL_HOST, Slot.LOCAL_STRIDE))
         return access.addresses
+
+    def copy(self, e: Emitter, source: Value, target: Value, counts: Value, size: int) -> tuple[Value, Value]:
+        """Return host addresses without a test."""
+        return source, self.access(e, Access(target, e.active(), size, "shared", "copy"))
+
+    def copied(self, e: Emitter) -> None:
+        """Do nothing."""
 
     def missing(self, e: Emitter, missing: str) -> None:
         """Let those go on that are there."""

@@ -113,7 +113,7 @@ def _step(e: Emitter, blocks: int, entries: list[int]) -> str:
         _parking(e),
         body,
         *(_edge(number) for number in range(blocks)),
-        _end_of_thread(blocks),
+        _end_of_thread(blocks, copies=e.module.has("copies")),
         "}",
     ]
     return "\n".join(parts)
@@ -142,12 +142,13 @@ def _edge(number: int) -> str:
   br i1 %straight.{number}, label %b{number}, label %park"""
 
 
-def _end_of_thread(number: int) -> str:
+def _end_of_thread(number: int, copies: bool) -> str:
+    settle = "\n  call void @copies.wait(ptr %ctx, i32 %warp, i32 %gone, i32 -1)" if copies else ""
     return f"""go{number}:
   br label %b{number}
 b{number}:
   %alive = load i32, ptr %live.place
-  %gone = load i32, ptr %active.slot
+  %gone = load i32, ptr %active.slot{settle}
   %kept = xor i32 %gone, -1
   %alive.left = and i32 %alive, %kept
   store i32 %alive.left, ptr %live.place

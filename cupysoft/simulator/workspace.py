@@ -13,6 +13,7 @@ from .checks.clock import PENDING
 from .checks.layout import CELLS_OFFSET, COUNTERS, IN_SHARED, LOCAL_WINDOW, SHARED_WINDOW, ShadowField
 from .compiled import CompiledKernel, Where
 from .context import SLOTS, ErrorKind, Slot
+from .copies import QUEUE_BYTES
 from .ptx import SIZES
 
 __all__ = ["BLOCK_COUNTERS", "Workspace", "cell_shift"]
@@ -56,7 +57,8 @@ class Workspace:
         self.counters: npt.NDArray[np.int64] = np.zeros(0, np.int64)
         self._lanes = _lanes(block, warps)
         full = threads % _LANES == 0
-        printed = _PRINTF_BYTES if any(each.opcode == "call" for each in kernel.instructions) else 0
+        opcodes = {each.opcode for each in kernel.instructions}
+        printed = _PRINTF_BYTES if "call" in opcodes else 0
         fixed = {
             Slot.SHARED_HOST: self._memory(shared, 128),
             Slot.SHARED_BYTES: shared,
@@ -76,6 +78,7 @@ class Workspace:
             Slot.PRINTF_BUFFER: self._memory(printed, 128),
             Slot.PRINTF_BYTES: printed,
             Slot.NSMID: 1,
+            Slot.COPIES: self._memory(QUEUE_BYTES * warps, 128) if "cp" in opcodes else 0,
         }
         fixed[Slot.SHARED_WINDOW] = SHARED_WINDOW if checked else fixed[Slot.SHARED_HOST]
         fixed[Slot.LOCAL_WINDOW] = LOCAL_WINDOW if checked else fixed[Slot.LOCAL_HOST]
@@ -167,6 +170,8 @@ def cell_shift(instructions: Sequence[Where]) -> int:
     """Logarithm of the bytes that one shadow cell covers: the narrowest access that may go to shared memory."""
     narrowest = 16
     for each in instructions:
+        if each.opcode == "cp" and each.text.count(",") > 1:
+            narrowest = min(narrowest, int(each.text.split(",")[2].strip(" ;"), 0))
         if each.opcode not in ("ld", "st", "atom", "red", "ldu"):
             continue
         if any(space in each.modifiers for space in ("global", "const", "param", "local")):

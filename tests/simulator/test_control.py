@@ -193,8 +193,8 @@ def test_trap_names_the_thread() -> None:
 
 def test_an_unknown_instruction_names_itself() -> None:
     """The message has the instruction and where it stands."""
-    body = 'asm volatile("cp.async.wait_all;");'
-    with pytest.raises(UnknownInstructionError, match=r"cp\.async\.wait_all.*PTX line"):
+    body = 'asm volatile("wgmma.fence.sync.aligned;");'
+    with pytest.raises(UnknownInstructionError, match=r"wgmma\.fence\.sync\.aligned.*PTX line"):
         launch(simulator.Device(arch="sm_90", check=False), body, [ints(1)])
 
 

@@ -7,7 +7,7 @@ from .layout import ALLOCATION_FIELDS, WINDOW_SHIFT, Access, AllocationField
 from .text import FAIL, Routine, load_slot, splat
 from .traffic import CTPOP, CTTZ, global_traffic, walk
 
-__all__ = ["array_check"]
+__all__ = ["array_check", "lane_check"]
 
 
 def _load_entry(prefix: str = "") -> str:
@@ -47,12 +47,15 @@ none:
 )
 
 
-def _lane_check(access: Access) -> Routine:
-    """``i32 (ctx, addresses, mask, warp, where, size)``: the same check a lane at a time; writes the error record."""
+def lane_check(access: Access) -> Routine:
+    """``i32 (ctx, addresses, mask, warp, where, size, unit)``: the same check a lane at a time.
+
+    It writes the error record. An address must be a multiple of ``unit``.
+    """
     name = f"check_lanes_{access.name.lower()}"
     refused = "%writable.not" if access.writes else "false"
     text = f"""define internal i32 @{name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where,
-    i64 %bytes) noinline {{
+    i64 %bytes, i64 %unit) noinline {{
 entry:
 {load_slot("table", Slot.ALLOCATIONS, "ptr")}{load_slot("count", Slot.ALLOCATION_COUNT)}
   %first32 = shl i32 %warp, 5
@@ -92,7 +95,7 @@ test:
   %before = icmp ult i64 %offset, %size
   %behind = icmp ule i64 %end, %size
   %within = and i1 %before, %behind
-  %low = sub i64 %bytes, 1
+  %low = sub i64 %unit, 1
   %odd = and i64 %address, %low
   %aligned = icmp eq i64 %odd, 0
   %writable.not = icmp eq i64 %writable, 0
@@ -126,7 +129,7 @@ def array_check(access: Access, size: int) -> Routine:
     Addresses of those lanes become host addresses in place. The quick way is for a warp that stays inside one array.
     """
     name = f"check_array_{access.name.lower()}_{size}"
-    slow = _lane_check(access)
+    slow = lane_check(access)
     traffic = global_traffic(access, size)
     allowed = "%may = icmp ne i64 %writable, 0" if access.writes else "%may = icmp eq i64 0, 0"
     text = f"""define internal i32 @{name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where) noinline {{
@@ -175,7 +178,8 @@ quick:
   %bytes = mul i64 %threads, {size}
 {walk(access)}  ret i32 %mask
 slow:
-  %result = call i32 @{slow.name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where, i64 {size})
+  %result = call i32 @{slow.name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where, i64 {size},
+    i64 {size})
   ret i32 %result
 }}
 """

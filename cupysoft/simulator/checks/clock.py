@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..context import ErrorKind, Slot
-from .layout import CELLS_OFFSET, IN_SHARED, TIME_LIMIT, TOUCHED, ShadowField
+from .layout import CELLS_OFFSET, IN_SHARED, PENDING_TIME, TIME_LIMIT, TOUCHED, ShadowField
 from .text import Routine, intrinsic, load_slot
 
 __all__ = ["PEND", "PENDING", "REFRESH", "WARP_SYNC"]
@@ -37,7 +37,9 @@ each:
   %known = icmp uge i32 %time, %first32
   %code = and i32 %wrote, {TOUCHED - 1}
   %early = or i32 %code, 4096
-  %kept = select i1 %known, i32 %early, i32 0
+  %settled = select i1 %known, i32 %early, i32 0
+  %pending = icmp eq i32 %time, {PENDING_TIME}
+  %kept = select i1 %pending, i32 %wrote, i32 %settled
   %both = zext i32 %kept to i64
   store i64 %both, ptr %cell
   %index1 = add i64 %index, 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ..context import ErrorKind, Slot
 from .clock import PEND
-from .layout import CELLS_OFFSET, IN_SHARED, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
+from .layout import CELLS_OFFSET, IN_SHARED, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .shadow import cell_check
 from .text import FAIL, Routine, load_slot, splat
 from .traffic import CTTZ
@@ -94,7 +94,9 @@ settle:
     return f"""{head}  %w.code = and i32 %w, 4095
   %w.equal = icmp eq i32 %w.code, %code
   %single = icmp ult i32 %code, {SEVERAL_LANES}
-  %w.own = and i1 %w.equal, %single
+  %w.now = icmp ne i32 %w.time, {PENDING_TIME}
+  %w.self = and i1 %w.equal, %single
+  %w.own = and i1 %w.self, %w.now
   %r.own = and i1 %r.equal, %single
   %w.fine = or i1 %w.early, %w.own
   %r.fine = or i1 %r.early, %r.own
@@ -112,7 +114,7 @@ def group_check(access: Access, size: int) -> Routine:
     name = f"check_groups_{access.name.lower()}_{size}"
     cell = cell_check(access)
     # Lanes that store different values to one place race with each other; with nobody else would the cells tell.
-    compared = "%together" if access is Access.WRITE else "false"
+    compared = "%together" if access in (Access.WRITE, Access.COPY) else "false"
     text = f"""define internal i32 @{name}(ptr %ctx, ptr %offsets, i32 %mask, i32 %warp, i32 %where, ptr %values,
     i64 %components) noinline {{
 entry:

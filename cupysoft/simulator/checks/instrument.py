@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..context import ErrorKind, Slot
+from ..lanes import store_buffer
 from ..literals import integer, llvm_type
 from ..ptx import Immediate, Vector, type_of
+from ..seam import Access as Request
 from .arrays import array_check
 from .clock import WARP_SYNC
+from .copies import COPIED, partial_check
 from .generic import generic_check
 from .layout import COUNTERS, Access
 from .local import local_check
@@ -18,7 +21,6 @@ from .warps import MEMBERS
 
 if TYPE_CHECKING:
     from ..emitter import Emitter, Value
-    from ..seam import Access as Request
 
 __all__ = ["Checked"]
 
@@ -56,9 +58,7 @@ class Checked:
         kind = _kind(e, access)
         place = e.buffer("check.addresses", 32 * 8)
         mask = e.bits(access.active)
-        for strip in range(e.strips):
-            row = e.code.line(f"getelementptr i64, ptr {place}, i64 {strip * e.W}")
-            e.code.effect(f"store <{e.W} x i64> {access.addresses[strip]}, ptr {row}, align 8")
+        _store_words(e, place, 0, access.addresses)
         given = f"ptr %ctx, ptr {place}, i32 {mask}, i32 %warp, i32 {e.index}"
         if access.space in ("global", "const"):
             routine = array_check(kind, access.size)
@@ -71,8 +71,39 @@ class Checked:
         _add(e, routine)
         passed = e.code.line(f"call i32 @{routine.name}({given})")
         e.fail_if(e.code.line(f"icmp ne i32 {passed}, {mask}"))
-        rows = [e.code.line(f"getelementptr i64, ptr {place}, i64 {strip * e.W}") for strip in range(e.strips)]
-        return tuple(e.code.line(f"load <{e.W} x i64>, ptr {row}, align 8") for row in rows)
+        return _load_words(e, place)
+
+    def copy(self, e: Emitter, source: Value, target: Value, counts: Value, size: int) -> tuple[Value, Value]:
+        """Check asynchronous copies as they are issued: now they may read, and from now on they may write."""
+        e.code.flush()
+        values = e.buffer("check.values", 8 * 32 * 8)
+        for component, value in ((0, source), (1, e.cast(counts, "i32", "i64"))):
+            _store_words(e, values, 32 * component, value)
+        targets = self.access(e, Request(target, e.active(), size, "shared", "copy"))
+        return self._copied_from(e, source, counts, size), targets
+
+    def _copied_from(self, e: Emitter, source: Value, counts: Value, size: int) -> Value:
+        """Check the sources; lanes that read less than they write are looked at one by one."""
+        all_bytes = e.constant("i32", size)
+        if counts == all_bytes:
+            return self.access(e, Request(source, e.active(), size, "global", "load"))
+        whole = e.map("icmp eq <W x i32> {0}, {1}", counts, all_bytes)
+        active = e.map("and <W x i1> {0}, {1}", e.active(), whole)
+        source = self.access(e, Request(source, active, size, "global", "load"))
+        place, given = e.buffer("check.addresses", 32 * 8), store_buffer(e, "copy.counts", counts, "i32")
+        _store_words(e, place, 0, source)
+        routine = partial_check(size)
+        _add(e, routine)
+        mask = e.active_bits()
+        wrong = e.code.line(
+            f"call i1 @{routine.name}(ptr %ctx, ptr {place}, ptr {given}, i32 {mask}, i32 %warp, i32 {e.index})"
+        )
+        e.fail_if(wrong)
+        return _load_words(e, place)
+
+    def copied(self, e: Emitter) -> None:
+        """Let the race check hear of the copies that were waited for."""
+        _add(e, COPIED)
 
     def missing(self, e: Emitter, missing: str) -> None:
         """A lane that the mask names does not come, and nobody else can move."""
@@ -138,6 +169,8 @@ def _add(e: Emitter, routine: Routine) -> None:
 
 def _kind(e: Emitter, access: Request) -> Access:
     """What an access means for the checks."""
+    if access.kind == "copy":
+        return Access.COPY
     if access.kind == "atomic":
         return Access.ATOMIC
     synchronising = e.instruction.has(*_SYNCHRONISING)
@@ -149,6 +182,8 @@ def _kind(e: Emitter, access: Request) -> Access:
 def _stored_values(e: Emitter, kind: Access) -> tuple[str, int]:
     """Put what the lanes store into memory, 32 words of 64 bits for each component."""
     instruction = e.instruction
+    if kind is Access.COPY:
+        return "%check.values", 2  # where from and how much of it, which `copy` has put there
     if kind is not Access.WRITE or instruction.opcode != "st":
         return "null", 0
     given = instruction.operands[1]
@@ -158,7 +193,18 @@ def _stored_values(e: Emitter, kind: Access) -> tuple[str, int]:
     place = e.buffer("check.values", 8 * 32 * 8)
     for number, item in enumerate(items):
         value = e.cast(e.read(item, type_), llvm_type(type_), "i64")
-        for strip in range(e.strips):
-            row = e.code.line(f"getelementptr i64, ptr {place}, i64 {32 * number + strip * e.W}")
-            e.code.effect(f"store <{e.W} x i64> {value[strip]}, ptr {row}, align 8")
+        _store_words(e, place, 32 * number, value)
     return place, len(items)
+
+
+def _store_words(e: Emitter, place: str, first: int, value: Value) -> None:
+    """Put the 64-bit words of 32 lanes into memory, from word `first` on."""
+    for strip in range(e.strips):
+        row = e.code.line(f"getelementptr i64, ptr {place}, i64 {first + strip * e.W}")
+        e.code.effect(f"store <{e.W} x i64> {value[strip]}, ptr {row}, align 8")
+
+
+def _load_words(e: Emitter, place: str) -> Value:
+    """Load the 64-bit words of 32 lanes from memory."""
+    rows = [e.code.line(f"getelementptr i64, ptr {place}, i64 {strip * e.W}") for strip in range(e.strips)]
+    return tuple(e.code.line(f"load <{e.W} x i64>, ptr {row}, align 8") for row in rows)

@@ -12,6 +12,7 @@ __all__ = [
     "IN_LOCAL",
     "IN_SHARED",
     "LOCAL_WINDOW",
+    "PENDING_TIME",
     "SEVERAL_LANES",
     "SEVERAL_WARPS",
     "SHARED_WINDOW",
@@ -60,7 +61,7 @@ class Access(IntEnum):
     """What an instruction does to memory.
 
     ``SYNC_READ`` and ``SYNC_WRITE`` are volatile, relaxed, acquire and release accesses: like atomics they do not race
-    among themselves.
+    among themselves. ``COPY`` is a write by an asynchronous copy: nothing is ordered with it until it is waited for.
     """
 
     READ = 0
@@ -68,6 +69,7 @@ class Access(IntEnum):
     ATOMIC = 2
     SYNC_READ = 3
     SYNC_WRITE = 4
+    COPY = 5
 
     @property
     def reads(self) -> bool:
@@ -77,12 +79,13 @@ class Access(IntEnum):
     @property
     def writes(self) -> bool:
         """Whether the value changes."""
-        return self in (Access.WRITE, Access.ATOMIC, Access.SYNC_WRITE)
+        return self in (Access.WRITE, Access.ATOMIC, Access.SYNC_WRITE, Access.COPY)
 
     @property
     def counted_as(self) -> Access:
         """The kind under which traffic is counted."""
-        return {Access.SYNC_READ: Access.READ, Access.SYNC_WRITE: Access.WRITE}.get(self, self)
+        plain = {Access.SYNC_READ: Access.READ, Access.SYNC_WRITE: Access.WRITE, Access.COPY: Access.WRITE}
+        return plain.get(self, self)
 
 
 class Counter(IntEnum):
@@ -138,3 +141,5 @@ SEVERAL_LANES = 1024  # plus the number of the warp
 SEVERAL_WARPS = 1056
 #: Times are renumbered before they reach this.
 TIME_LIMIT = (1 << 20) - 2
+#: The time of a write by an asynchronous copy that nobody has waited for: later than everything.
+PENDING_TIME = (1 << 20) - 1

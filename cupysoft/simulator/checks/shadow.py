@@ -5,6 +5,7 @@ A cell covers as many bytes as the narrowest access that the kernel makes to mem
 
 - two accesses conflict when different threads make them, at least one writes, and they are not both atomic;
 - they are ordered when a block barrier lies between them, or, in one warp, a warp barrier;
+- an asynchronous copy is a write of a time to come, which is ordered with nothing, until it has been waited for;
 - the reads since the last barrier are kept as one thread, as several lanes of one warp, or as several warps. Reads that
   are ordered before a newer read of the same warp may be forgotten: whatever conflicts with them from another warp
   conflicts with the newer one too. The same goes for atomic accesses, which have a stamp beside those of the cell, so
@@ -14,7 +15,7 @@ A cell covers as many bytes as the narrowest access that the kernel makes to mem
 from __future__ import annotations
 
 from ..context import ErrorKind
-from .layout import CELLS_OFFSET, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
+from .layout import CELLS_OFFSET, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine
 
 __all__ = ["cell_check"]
@@ -28,7 +29,9 @@ _UNORDERED = Routine(
   %late = icmp uge i32 %time, %start
   %equal = icmp eq i32 %who, %code
   %thread = icmp ult i32 %code, {SEVERAL_LANES}
-  %self = and i1 %equal, %thread
+  %now = icmp ne i32 %time, {PENDING_TIME}
+  %alone = and i1 %equal, %thread
+  %self = and i1 %alone, %now
   %others = xor i1 %self, true
   %single = icmp ult i32 %who, {SEVERAL_LANES}
   %warp.of = lshr i32 %who, 5
@@ -75,7 +78,10 @@ def _returns(label: str, kind: ErrorKind, stamp: str) -> str:
     return f"""{label}:
   %{label}.who = and i32 {stamp}, 2047
   %{label}.low = zext i32 %{label}.who to i64
-  %{label}.both = or i64 %{label}.low, {kind.value << 32}
+  %{label}.time = lshr i32 {stamp}, 12
+  %{label}.pending = icmp eq i32 %{label}.time, {PENDING_TIME}
+  %{label}.kind = select i1 %{label}.pending, i64 {ErrorKind.COPY_PENDING.value << 32}, i64 {kind.value << 32}
+  %{label}.both = or i64 %{label}.low, %{label}.kind
   ret i64 %{label}.both
 """
 
@@ -87,8 +93,9 @@ def _kept(access: Access) -> str:
   %stamp = or i32 %now12, %code2
   store i32 %stamp, ptr %read.at
 """
-    if access is Access.WRITE:
-        return "  %stamp = or i32 %now12, %code\n  store i32 %stamp, ptr %cell\n"
+    if access in (Access.WRITE, Access.COPY):
+        time = "%now12" if access is Access.WRITE else str((PENDING_TIME << 12) - (1 << 32))
+        return f"  %stamp = or i32 %code, {time}\n  store i32 %stamp, ptr %cell\n"
     if access is Access.SYNC_READ:
         return ""
     # Memory that had nothing in it has something now, and nobody is held against that.
@@ -104,7 +111,7 @@ def _kept(access: Access) -> str:
 
 def _atomic_race(access: Access, kind: ErrorKind) -> str:
     """Lines that hold a plain access against the atomic ones; a read that comes after them all clears the flag."""
-    if access not in (Access.READ, Access.WRITE):
+    if access not in (Access.READ, Access.WRITE, Access.COPY):
         return "  br label %keep\n"
     clear = "  br label %keep\n"
     if access is Access.READ:

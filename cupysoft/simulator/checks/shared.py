@@ -43,7 +43,8 @@ def shared_check(access: Access, size: int) -> Routine:
     needs: tuple[Routine, ...] = (CTTZ, FAIL, REFRESH, groups, traffic)
     together, joined = "  br label %slow\n", ""
     if access is not Access.SYNC_READ:
-        warp = (warp_check if access in (Access.READ, Access.WRITE) else atomic_check)(access, size)
+        plain = access in (Access.READ, Access.WRITE, Access.COPY)
+        warp = (warp_check if plain else atomic_check)(access, size)
         needs += (warp,)
         joined = "[%mask, %inside], "
         together = f"""  %settled = call i1 @{warp.name}(ptr %shadow, ptr %addresses, i32 %mask, i32 %warp)

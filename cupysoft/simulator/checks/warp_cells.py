@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .layout import CELLS_OFFSET, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
+from .layout import CELLS_OFFSET, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine, intrinsic, splat
 from .traffic import lanes
 
@@ -18,9 +18,9 @@ _ROTATE = intrinsic("llvm.fshr.i32", "i32", "i32", "i32", "i32")
 def warp_check(access: Access, size: int) -> Routine:
     """``i1 (shadow, offsets, mask, warp)``: true when all is well and noted; else nothing was changed.
 
-    It is for plain reads and writes of one cell a lane. A set of 32 bits tells which lanes meet in a cell, where
-    the cells lie within 32 of each other (then those 32 are looked at, in order) or all in different residues modulo 32
-    (then each lane looks at its own). Writes must not meet.
+    It is for plain reads and writes, and copies, of one cell a lane. A set of 32 bits tells which lanes meet in a cell,
+    where the cells lie within 32 of each other (then those 32 are looked at, in order) or all in different residues
+    modulo 32 (then each lane looks at its own). Writes must not meet.
     """
     name = f"check_warp_{access.name.lower()}_{size}"
     read = access is Access.READ
@@ -69,7 +69,7 @@ time:
   %clear = icmp eq i32 %doubt, 0
   br i1 %clear, label %commit, label %no
 commit:
-{_new_cells(read)}  br i1 %close, label %store, label %scatter
+{_new_cells(access)}  br i1 %close, label %store, label %scatter
 store:
   %chosen = bitcast i32 %wanted to <32 x i1>
   %all = select <32 x i1> %chosen, <32 x i64> %new, <32 x i64> %cells
@@ -198,7 +198,9 @@ def relation(stamp: str) -> str:
 
 def unordered(stamp: str) -> str:
     """Lines that set ``%<stamp>.fine``: the access it tells of is ordered before, or the thread's own."""
-    return f"""{relation(stamp)}  %{stamp}.own = and <32 x i1> %{stamp}.equal, %{stamp}.thread
+    return f"""{relation(stamp)}  %{stamp}.now = icmp ne <32 x i32> %{stamp}.time, splat (i32 {PENDING_TIME})
+  %{stamp}.self = and <32 x i1> %{stamp}.equal, %{stamp}.thread
+  %{stamp}.own = and <32 x i1> %{stamp}.self, %{stamp}.now
   %{stamp}.inwarp = and <32 x i1> %{stamp}.mine, %{stamp}.ordered
   %{stamp}.calm = or <32 x i1> %{stamp}.own, %{stamp}.inwarp
   %{stamp}.fine = or <32 x i1> %{stamp}.early, %{stamp}.calm
@@ -215,10 +217,11 @@ def _verdict(read: bool) -> str:
     return f"{unordered('r')}  %ok0 = and <32 x i1> %w.fine, %r.fine\n  %ok = and <32 x i1> %ok0, %w.bare\n"
 
 
-def _new_cells(read: bool) -> str:
+def _new_cells(access: Access) -> str:
     """Lines that make the cells ``%new``: a write replaces the last one, a read joins the others."""
-    if not read:
-        return """  %stamp = or <32 x i32> %now12v, %code
+    if access.writes:
+        time = "%now12v" if access is Access.WRITE else f"splat (i32 {(PENDING_TIME << 12) - (1 << 32)})"
+        return f"""  %stamp = or <32 x i32> %code, {time}
   %stamp64 = zext <32 x i32> %stamp to <32 x i64>
   %others = and <32 x i64> %cells, splat (i64 -4294967296)
   %new = or <32 x i64> %others, %stamp64

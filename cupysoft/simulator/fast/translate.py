@@ -53,6 +53,8 @@ class _Writer:
         for region in {id(each): each for each in self.plan.regions.values()}.values():
             self._out(region)
         code.label(f"b{len(self.flow.blocks)}")
+        if e.module.has("copies"):
+            code.effect(f"call void @copies.wait(ptr %ctx, i32 %warp, i32 {ALL}, i32 -1)")
         code.effect("store i32 0, ptr %live.place")
         self._counters(e.constant("i32", EXITED))
         code.effect(f"ret i32 {Status.DONE.value}")

@@ -35,6 +35,7 @@ _FAMILIES = (
     "approximate",
     "control",
     "memory",
+    "asynchronous",
     "warp",
     "atomic",
     "barrier",
