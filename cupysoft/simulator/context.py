@@ -94,6 +94,7 @@ class BarrierField(IntEnum):
     RESULT_TRUE = 3  # the same of the round that was released last
     RESULT_COUNT = 4  # how many threads took part in that round
     INSTRUCTION = 5  # index of an instruction that waits there, for reports
+    APART = 6  # not 0: it is by an instruction that the lanes of a warp need not execute together
 
 
 class Status(IntEnum):
@@ -126,5 +127,6 @@ class ErrorKind(IntEnum):
     UNINITIALISED = 23
     READ_ONLY = 24
     NOT_A_MEMBER = 25  # a lane runs a warp instruction whose mask does not name it
+    DIVIDED_WARP = 27  # lanes of one warp wait at one barrier in different places
     EXITED_LANES = 26  # a warp instruction whose mask names lanes that have exited
     COPY_PENDING = 27  # shared memory that an asynchronous copy, not yet waited for, will write

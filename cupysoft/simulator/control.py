@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .code import LANES
 from .context import BARRIER_FIELDS, BARRIER_IDS, BarrierField, ErrorKind, Slot
 from .faults import record_error
 from .flow import Flow, is_block_barrier, target_of
@@ -149,6 +150,16 @@ def barrier_operands(instruction: Instruction) -> tuple[Operand, Operand | None,
     return operands[0], operands[1] if len(operands) > 1 else None, predicate
 
 
+def is_aligned(instruction: Instruction) -> bool:
+    """Tell whether the lanes of a warp have to come to a block barrier together; then a warp counts for 32 threads."""
+    return instruction.opcode == "bar" or instruction.has("aligned")
+
+
+def threads_of(e: Emitter) -> str:
+    """Count the threads that the active lanes stand for at a block barrier, as a scalar ``i32``."""
+    return str(LANES) if is_aligned(e.instruction) else population(e, e.active_bits())
+
+
 def expect(e: Emitter, record: str, count: Operand | None) -> None:
     """Note how many threads the barrier waits for, and which instruction says so."""
     expected = "0"
@@ -156,6 +167,7 @@ def expect(e: Emitter, record: str, count: Operand | None) -> None:
         expected = e.code.line(f"zext i32 {first_lane(e, e.read(count, 'u32'), 'i32')} to i64")
     set_field(e, record, BarrierField.EXPECTED, expected)
     set_field(e, record, BarrierField.INSTRUCTION, str(e.index))
+    set_field(e, record, BarrierField.APART, str(int(not is_aligned(e.instruction))))
 
 
 def _barrier(e: Emitter, flow: Flow, number: int) -> None:

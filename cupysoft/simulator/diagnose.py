@@ -31,6 +31,7 @@ _CLASSES: dict[ErrorKind, type[SimulatorError]] = {
     ErrorKind.ENDLESS: DeadlockError,
     ErrorKind.MISSING_LANES: SynccheckError,
     ErrorKind.MISSING_THREADS: SynccheckError,
+    ErrorKind.DIVIDED_WARP: SynccheckError,
     ErrorKind.NOT_A_MEMBER: SynccheckError,
     ErrorKind.EXITED_LANES: SynccheckError,
     ErrorKind.OUT_OF_BOUNDS: MemcheckError,
@@ -92,6 +93,8 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
             return f"{missing} never come to a warp instruction whose member mask names them"
         case ErrorKind.MISSING_THREADS:
             return "a block barrier is missed by a thread that has exited (named below)"
+        case ErrorKind.DIVIDED_WARP:
+            return "lanes of one warp wait at different block barriers; all of them must come to the same one"
         case ErrorKind.NOT_A_MEMBER:
             return f"{missing} execute a warp instruction whose member mask does not name them"
         case ErrorKind.EXITED_LANES:

@@ -7,9 +7,10 @@ instruction gives, or all that are alive.
 from __future__ import annotations
 
 from .code import LANES
-from .context import BARRIER_FIELDS, BarrierField, ErrorKind, Slot, Status
+from .context import BARRIER_FIELDS, BarrierField, Slot, Status
 from .layout import StateOffset
 from .pcs import ID_SHIFT, WAITING
+from .release_faults import FAULTS, WHO
 
 __all__ = ["release_text", "slots_text"]
 
@@ -56,8 +57,9 @@ define internal void @let_go(ptr %state, i32 %lanes) noinline {{
   store i32 {Status.YIELD.value}, ptr %status.place
   ret void
 }}
-; How many threads wait at a barrier, or, with the counter 0, how many are alive.
-define internal i64 @count_threads(ptr %ctx, i32 %counter) noinline {{
+; How many threads wait at a barrier, or, with the counter 0, how many are alive. In whole warps, one of which all lanes
+; that are left wait counts for 32.
+define internal i64 @count_threads(ptr %ctx, i32 %counter, i1 %whole) noinline {{
   %warps = call i64 @slot(ptr %ctx, i64 {Slot.WARPS.value})
   %of.living = icmp eq i32 %counter, 0
   br label %loop
@@ -65,16 +67,21 @@ loop:
   %warp = phi i64 [0, %0], [%warp.next, %next]
   %sum = phi i64 [0, %0], [%sum.next, %next]
   %state = call ptr @state_of(ptr %ctx, i64 %warp)
-  br i1 %of.living, label %living, label %waiting
-living:
   %live.place = getelementptr i8, ptr %state, i64 {StateOffset.LIVE}
   %live = load i32, ptr %live.place
+  br i1 %of.living, label %living, label %waiting
+living:
   br label %next
 waiting:
   %wait = call i32 @waiting_lanes(ptr %state, i32 %counter)
   br label %next
 next:
-  %lanes = phi i32 [%live, %living], [%wait, %waiting]
+  %here = phi i32 [%live, %living], [%wait, %waiting]
+  %left = icmp eq i32 %here, %live
+  %some = icmp ne i32 %here, 0
+  %full = and i1 %left, %some
+  %rounded = and i1 %full, %whole
+  %lanes = select i1 %rounded, i32 -1, i32 %here
   %count = call i32 @llvm.ctpop.i32(i32 %lanes)
   %wide = zext i32 %count to i64
   %sum.next = add i64 %sum, %wide
@@ -111,7 +118,8 @@ good.{number}:""")
         parts.append(f"  %total.{number} = add i64 {total}, %released.{number}")
         total = f"%total.{number}"
     body = "\n".join(parts)
-    return f"""{_release_one(strict)}
+    return f"""{WHO if strict else ""}
+{_release_one(strict)}
 define internal i64 @release(ptr %ctx) noinline {{
 {body}
   ret i64 {total}
@@ -122,8 +130,9 @@ bad:
 
 def _release_one(strict: bool) -> str:
     expected, arrived, true = BarrierField.EXPECTED, BarrierField.ARRIVED, BarrierField.TRUE
+    faults = FAULTS if strict else "  br label %go\n"
     return f"""define internal i64 @release_one(ptr %ctx, i32 %counter, i64 %record) noinline {{
-  %waiting = call i64 @count_threads(ptr %ctx, i32 %counter)
+  %waiting = call i64 @count_threads(ptr %ctx, i32 %counter, i1 false)
   %nobody = icmp eq i64 %waiting, 0
   br i1 %nobody, label %none, label %some
 none:
@@ -135,31 +144,25 @@ some:
   %expected.slot = add i64 %record, {expected.value}
   %given = call i64 @slot(ptr %ctx, i64 %expected.slot)
   %all = icmp eq i64 %given, 0
-  br i1 %all, label %everybody, label %compare
+  %apart.slot = add i64 %record, {BarrierField.APART.value}
+  %apart.number = call i64 @slot(ptr %ctx, i64 %apart.slot)
+  %apart = icmp ne i64 %apart.number, 0
+  br i1 %all, label %everybody, label %counted
 everybody:
-  %alive = call i64 @count_threads(ptr %ctx, i32 0)
+  %alive = call i64 @count_threads(ptr %ctx, i32 0, i1 false)
+  br label %compare
+counted:
+  %whole = xor i1 %apart, true
+  %warps.waiting = call i64 @count_threads(ptr %ctx, i32 %counter, i1 %whole)
+  %came.counted = add i64 %warps.waiting, %arrived
   br label %compare
 compare:
-  %expected = phi i64 [%given, %some], [%alive, %everybody]
-  %complete = icmp uge i64 %came, %expected
+  %expected = phi i64 [%given, %counted], [%alive, %everybody]
+  %here = phi i64 [%came.counted, %counted], [%came, %everybody]
+  %complete = icmp uge i64 %here, %expected
   br i1 %complete, label %test, label %none
 test:
-  %x = call i64 @slot(ptr %ctx, i64 {Slot.NTID_X.value})
-  %y = call i64 @slot(ptr %ctx, i64 {Slot.NTID_Y.value})
-  %z = call i64 @slot(ptr %ctx, i64 {Slot.NTID_Z.value})
-  %plane = mul i64 %x, %y
-  %threads = mul i64 %plane, %z
-  %gone = icmp ult i64 %expected, %threads
-  %gone.all = and i1 %gone, %all
-  %wrong = and i1 %gone.all, {"true" if strict else "false"}
-  br i1 %wrong, label %missing, label %go
-missing:
-  %at.slot = add i64 %record, {BarrierField.INSTRUCTION.value}
-  %at = call i64 @slot(ptr %ctx, i64 %at.slot)
-  %first = call i64 @first_gone(ptr %ctx)
-  call void @fail(ptr %ctx, i64 {ErrorKind.MISSING_THREADS.value}, i64 %at, i64 %first)
-  ret i64 -1
-go:
+{faults}go:
   %true.slot = add i64 %record, {true.value}
   %true = call i64 @slot(ptr %ctx, i64 %true.slot)
   call void @set_slot(ptr %ctx, i64 %true.slot, i64 0)
@@ -167,7 +170,7 @@ go:
   %result.slot = add i64 %record, {BarrierField.RESULT_TRUE.value}
   call void @set_slot(ptr %ctx, i64 %result.slot, i64 %true)
   %count.slot = add i64 %record, {BarrierField.RESULT_COUNT.value}
-  call void @set_slot(ptr %ctx, i64 %count.slot, i64 %came)
+  call void @set_slot(ptr %ctx, i64 %count.slot, i64 %waiting)
   %epoch = call i64 @slot(ptr %ctx, i64 {Slot.EPOCH.value})
   %epoch.next = add i64 %epoch, 1
   call void @set_slot(ptr %ctx, i64 {Slot.EPOCH.value}, i64 %epoch.next)
@@ -188,22 +191,4 @@ next:
   br i1 %more, label %loop, label %done
 done:
   ret i64 1
-}}
-define internal i64 @first_gone(ptr %ctx) noinline {{
-  br label %loop
-loop:
-  %warp = phi i64 [0, %0], [%warp.next, %loop]
-  %state = call ptr @state_of(ptr %ctx, i64 %warp)
-  %live.place = getelementptr i8, ptr %state, i64 {StateOffset.LIVE}
-  %live = load i32, ptr %live.place
-  %warp.next = add i64 %warp, 1
-  %whole = icmp eq i32 %live, -1
-  br i1 %whole, label %loop, label %done
-done:
-  %gone = xor i32 %live, -1
-  %lane = call i32 @llvm.cttz.i32(i32 %gone, i1 false)
-  %lane.wide = zext i32 %lane to i64
-  %base = shl i64 %warp, 5
-  %thread = add i64 %base, %lane.wide
-  ret i64 %thread
 }}"""

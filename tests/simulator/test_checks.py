@@ -197,6 +197,18 @@ SYNC = [
         id="unequal barriers",
     ),
     pytest.param(
+        "if (t < 32) { __syncthreads(); x[t] = 1; } else { __syncthreads(); x[t] = 2; }",
+        "if (t < 40) { __syncthreads(); x[t] = 1; } else { __syncthreads(); x[t] = 2; }",
+        r"(?s)lanes of one warp wait at different block barriers.*thread \(40, 0, 0\)",
+        id="barriers of a divided warp",
+    ),
+    pytest.param(
+        'if (t % 32 < 7) asm volatile("barrier.sync 0;"); else { x[t] = 1; asm volatile("barrier.sync 0;"); }',
+        "for (int i = 0; i < (t % 32 < 7 ? 3 : 4); ++i) { __syncthreads(); x[t] = i; }",
+        "different block barriers|thread that has exited",
+        id="rounds of a divided warp",
+    ),
+    pytest.param(
         "x[t] = __shfl_sync(MASK, t, 3);",
         "if (t % 32 < 16) x[t] = __shfl_sync(MASK, t, 3); else { __syncthreads(); }",
         "never come|which have exited",

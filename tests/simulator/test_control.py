@@ -178,6 +178,25 @@ def test_named_barriers_let_producers_go_on(device: simulator.Device) -> None:
     assert np.array_equal(y, [7 * np.arange(31, -1, -1)] * 2)
 
 
+@every_device
+def test_a_barrier_with_a_count_counts_whole_warps(device: simulator.Device) -> None:
+    """A warp of fewer than 32 threads, or whose last lanes are gone, counts for 32, as the PTX manual says."""
+    y = ints(4, 84)
+    body = """__shared__ volatile int s; int t = threadIdx.x; if (t == 0) s = 0; __syncthreads();
+    if (t >= 40 && t < 64) return;
+    if (t < 64) { if (t == 0) s = 7; asm volatile("bar.arrive 1, 96;" ::: "memory"); }
+    else asm volatile("bar.sync 1, 96;" ::: "memory");
+    int all, some; asm volatile("{ .reg .pred p, q; setp.lt.s32 p, %2, 84; "
+        "bar.red.and.pred q, 2, 96, p; selp.s32 %0, 1, 0, q; bar.red.popc.u32 %1, 3, 96, p; }"
+        : "=r"(all), "=r"(some) : "r"(t));
+    y[t] = t < 64 ? 0 : s; y[84 + t] = all; y[168 + t] = some;"""
+    launch(device, body, [y], block=84)
+    here = np.r_[0:40, 64:84]
+    assert y[0, 64:].tolist() == [7] * 20
+    assert y[1, here].tolist() == [1] * 60
+    assert y[2, here].tolist() == [60] * 60
+
+
 def test_barriers_that_never_open() -> None:
     """Two warps that wait at different barriers are told of, not waited for."""
     body = """if (threadIdx.x < 32) asm volatile("bar.sync 1;"); else asm volatile("bar.sync 2;");"""

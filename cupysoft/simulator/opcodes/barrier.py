@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..context import BarrierField
-from ..control import add_to_field, barrier_operands, barrier_record, expect, population
+from ..control import add_to_field, barrier_operands, barrier_record, expect, threads_of
 from ..ptx import Instruction
 from . import opcode, unknown
 
@@ -28,7 +28,7 @@ def barrier(e: Emitter, instruction: Instruction) -> None:
         number, count, _ = barrier_operands(instruction)
         _, record = barrier_record(e, number)
         expect(e, record, count)
-        add_to_field(e, record, BarrierField.ARRIVED, population(e, e.active_bits()))
+        add_to_field(e, record, BarrierField.ARRIVED, threads_of(e))
         e.checks.barrier(e)
     elif instruction.has("result"):
         _result(e, instruction)
