@@ -20,6 +20,7 @@ from .checks.layout import IN_LOCAL, IN_SHARED, SEVERAL_LANES, SEVERAL_WARPS
 from .compiled import CompiledKernel, Where
 from .context import ErrorKind, Slot
 from .memory import AddressMap
+from .printf import string_at
 from .workspace import Workspace
 
 __all__ = ["Site", "error_from"]
@@ -54,7 +55,8 @@ class Site:
     grid: tuple[int, int, int]
     block: tuple[int, int, int]
     dynamic: int
-    memory: AddressMap | None
+    memory: AddressMap
+    checked: bool
 
 
 def error_from(site: Site, record: Workspace) -> SimulatorError:
@@ -84,7 +86,7 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
         case ErrorKind.TRAP:
             return "the kernel executed trap"
         case ErrorKind.ASSERT:
-            return "an assertion failed"
+            return f"assertion `{string_at(address, site.memory if site.checked else None)}` failed"
         case ErrorKind.DEADLOCK:
             return "no thread of the block can go on: barriers are waited for that can never be complete"
         case ErrorKind.ENDLESS:
@@ -137,7 +139,7 @@ def _place(site: Site, memory: int, address: int) -> str:
     if memory == IN_LOCAL:
         local = site.kernel.local_bytes
         return _on_chip(address, site.kernel.local, local, local, "the thread's local memory")
-    found = site.memory.of(address) if site.memory is not None else None
+    found = site.memory.of(address)
     if found is not None:
         return _in_array(*found)
     if 0 <= address < 4096:

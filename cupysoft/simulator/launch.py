@@ -129,7 +129,7 @@ class LoadedKernel:
         stagnation = Stagnation(memory, self.kernel.starts)
         used = execute(schedule, threads, self.kernel.run, workspace, stagnation)
         show(used, memory if self.checked else None)
-        error = self._error(used, Site(label, self.kernel, grid, block, dynamic, memory))
+        error = self._error(used, Site(label, self.kernel, grid, block, dynamic, memory, self.checked))
         if error is not None:
             raise error  # what the checks noted last is still in these workspaces
         if len(spare) < _KEPT:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import re
 import struct
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from .memory import AddressMap
 from .workspace import Workspace
 
-__all__ = ["show"]
+__all__ = ["show", "string_at"]
 
 #: Head of a record: bytes of all of it, block, thread, address of the format, then the arguments as they lie in memory.
 _HEAD = struct.Struct("<qqqq")
@@ -36,7 +37,7 @@ def show(workspaces: Sequence[Workspace], memory: AddressMap | None) -> None:
     if not records:
         return
     records.sort(key=lambda record: record[:2])
-    texts = [_formatted(_string(address, memory), values, memory) for _, _, address, values in records]
+    texts = [_formatted(string_at(address, memory), values, memory) for _, _, address, values in records]
     sys.stdout.write("".join(texts))
 
 
@@ -50,7 +51,7 @@ def _records(raw: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         start += size
 
 
-def _string(address: int, memory: AddressMap | None) -> str:
+def string_at(address: int, memory: AddressMap | None) -> str:
     """The text at an address of the kernel's."""
     if address == 0:
         return "(null)"
@@ -91,13 +92,10 @@ def _formatted(pattern: str, raw: bytes, memory: AddressMap | None) -> str:
         width = str(arguments.take("i")) if match["width"] == "*" else match["width"] or ""
         precision = str(arguments.take("i")) if match["precision"] == "*" else match["precision"]
         head = "%" + match["flags"] + width + ("" if precision is None else f".{precision}")
-        if kind in "eEfFgG":
-            return (head + kind) % arguments.take("d")
-        if kind in "aA":
-            text = float(arguments.take("d")).hex()
-            return text.upper() if kind == "A" else text
+        if kind in "eEfFgGaA":
+            return _real(match["flags"] + width, precision, kind, float(arguments.take("d")))
         if kind == "s":
-            return (head + "s") % _string(int(arguments.take("Q")), memory)
+            return (head + "s") % string_at(int(arguments.take("Q")), memory)
         if kind == "p":
             return ("%" + match["flags"].replace("0", "") + width + "s") % hex(int(arguments.take("Q")))
         if kind == "c":
@@ -105,8 +103,37 @@ def _formatted(pattern: str, raw: bytes, memory: AddressMap | None) -> str:
         if kind == "n":
             arguments.take("Q")
             return ""
-        signed = kind in "di"
-        code = ("q" if signed else "Q") if match["length"] in _LONG else ("i" if signed else "I")
-        return (head + ("d" if kind in "diu" else kind)) % int(arguments.take(code))
+        code = "q" if match["length"] in _LONG else "i"
+        return _integer(match["flags"], width, precision, match["length"], kind, int(arguments.take(code)))
 
     return _CONVERSION.sub(convert, pattern)
+
+
+def _real(head: str, precision: str | None, kind: str, value: float) -> str:
+    """Write a floating-point number."""
+    if not math.isfinite(value):
+        head = head.replace("0", "", 1) if head.startswith("0") else head
+        return ("%" + head + ("F" if kind.isupper() else "f")) % value
+    if kind not in "aA":
+        return ("%" + head + ("" if precision is None else f".{precision}") + kind) % value
+    mantissa, exponent = value.hex().split("p")
+    text = f"{mantissa.rstrip('0').rstrip('.')}p{exponent}" if "." in mantissa else value.hex()
+    return ("%" + head + "s") % (text.upper() if kind == "A" else text)
+
+
+def _integer(flags: str, width: str, precision: str | None, length: str | None, kind: str, value: int) -> str:
+    """Write an integer, of the length that the conversion names."""
+    bits = {"hh": 8, "h": 16}.get(length or "", 64 if length in _LONG else 32)
+    value &= (1 << bits) - 1
+    if kind in "di":
+        value -= (value >> (bits - 1)) << bits
+    else:
+        flags = flags.replace("+", "").replace(" ", "")
+    if "#" in flags and (kind == "o" or not value):
+        flags = flags.replace("#", "")
+        if kind == "o" and value:
+            precision = str(max(int(precision or 1), len(f"{value:o}") + 1))
+    if precision is not None:
+        flags = flags.replace("0", "")  # the precision says how many digits there are
+    dotted = "" if precision is None else f".{precision}"
+    return ("%" + flags + width + dotted + ("d" if kind in "diu" else kind)) % value

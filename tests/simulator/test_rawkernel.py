@@ -151,22 +151,6 @@ def test_every_block_waits_for_all_others() -> None:
     assert seen.tolist() == [24] * 24
 
 
-def test_printf_in_the_order_of_blocks_and_threads(capsys: pytest.CaptureFixture[str]) -> None:
-    source = r"""
-    extern "C" __global__ void hello(double x) {
-        if (threadIdx.x % 16 == 0)
-            printf("%d.%u %5.2f|%-4s|%c %lld%% %x\n", blockIdx.x, threadIdx.x, x, "ab", 'q', -(1LL << 40), 255);
-        if (threadIdx.x == 31) printf("end %d\n", blockIdx.x);
-    }"""
-    simulator.RawKernel(source, "hello")((2,), (32,), (2.5,))
-    expected = ""
-    for block in range(2):
-        for thread in (0, 16):
-            expected += f"{block}.{thread}  2.50|ab  |q -1099511627776% ff\n"
-        expected += f"end {block}\n"
-    assert capsys.readouterr().out == expected
-
-
 def test_trap_names_block_and_thread() -> None:
     source = 'extern "C" __global__ void stop(int at) { if (blockIdx.x * 64 + threadIdx.x == at) __trap(); }'
     with pytest.raises(TrapError, match=r"block \(2, 0, 0\), thread \(5, 0, 0\)"):
@@ -276,12 +260,3 @@ def test_a_name_that_is_not_there_and_code_that_does_not_compile() -> None:
         simulator.RawKernel('extern "C" __global__ void f() { }', "g")((1,), (1,), ())
     with pytest.raises(CompileError, match="undefined"):
         simulator.RawKernel('extern "C" __global__ void f() { nothing(); }', "f")((1,), (1,), ())
-
-
-def test_options_reach_the_compiler() -> None:
-    source = 'extern "C" __global__ void f(float* x) { *x = x[0] * 0.5f + N; }'
-    x = np.array([np.float32(1e-45) * 8], np.float32)
-    simulator.RawKernel(source, "f", ("-DN=0", "--std=c++17"))((1,), (1,), (x,))
-    assert x[0] == np.float32(1e-45) * 4
-    simulator.RawKernel(source, "f", ("-DN=0", "--use_fast_math"))((1,), (1,), (x,))
-    assert x[0] == 0

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..code import LANES
 from ..context import ErrorKind, Slot
+from ..control import first_lane
 from ..faults import record_error
 from ..lanes import store_buffer
 from ..ptx import Instruction, Register, Symbol, Vector
@@ -38,7 +39,10 @@ def call(e: Emitter, instruction: Instruction) -> None:
             if isinstance(result, Register):
                 e.write(result, e.constant("i32", 0), "b32")
     elif target.name == "__assertfail":
+        text = first_lane(e, e.read(arguments.items[0], "u64"), "i64")
         record_error(e, ErrorKind.ASSERT, e.active_name)
+        place = e.code.line(f"getelementptr i64, ptr %ctx, i64 {Slot.ERROR_ADDRESS.value}")
+        e.code.effect(f"store i64 {text}, ptr {place}")
         e.fail_if("true")
     else:
         raise unknown(instruction, f"the function {target.name} is not defined in the PTX")
