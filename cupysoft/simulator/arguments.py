@@ -2,8 +2,9 @@
 
 The rules are CuPy's: an array is a pointer to its first element, a Python ``int`` is a ``long long``, a ``float`` a
 ``double``, ``bool`` and ``complex`` what they are in C++, a NumPy scalar its own bytes, and a structured scalar
-(``np.void``) a structure by value. CuPy checks nothing; here count, size and kind are held against the kernel's
-parameters, and a mistake is a `LaunchError` before anything runs.
+(``np.void``) a structure by value. So is an array where the kernel takes a structure: to CuPy, arrays in the host's
+memory are values. CuPy checks nothing; here count, size and kind are held against the kernel's parameters, and a
+mistake is a `LaunchError` before anything runs.
 """
 
 from __future__ import annotations
@@ -131,6 +132,8 @@ def pack(binding: Binding, addresses: Sequence[int]) -> bytes:
 
 def _convert(where: str, label: str, parameter: Parameter, argument: object) -> Region | bytes:
     if isinstance(argument, np.ndarray):
+        if parameter.type == "b8":
+            return _structure(where, parameter, argument)
         if parameter.size != _POINTER or parameter.type.startswith("f"):
             raise LaunchError(f"{where} is an array, but the kernel takes {_describe(parameter)} there, no pointer")
         return _region(where, label, argument)
@@ -147,8 +150,13 @@ def _convert(where: str, label: str, parameter: Parameter, argument: object) -> 
         return _scalar(where, parameter, np.complex128(argument))
     if argument is None:
         return _integer(where, parameter, 0)
+    kind = type(argument)
+    if kind.__name__.startswith(("Texture", "Surface")):
+        raise LaunchError(
+            f"{where} is a {kind.__module__}.{kind.__qualname__}; textures and surfaces are not simulated"
+        )
     raise LaunchError(
-        f"{where} is a {type(argument).__module__}.{type(argument).__qualname__}; the simulated device takes NumPy"
+        f"{where} is a {kind.__module__}.{kind.__qualname__}; the simulated device takes NumPy"
         " arrays, NumPy scalars (np.void for a structure), int, float, complex, bool, or None for a null pointer"
     )
 
@@ -190,6 +198,16 @@ def _integer(where: str, parameter: Parameter, value: int) -> bytes:
     if not -(1 << (bits - 1)) <= value < 1 << bits:
         raise LaunchError(f"{where} is the int {value}, which does not fit the kernel's {_describe(parameter)}")
     return (value & ((1 << bits) - 1)).to_bytes(parameter.size, "little")
+
+
+def _structure(where: str, parameter: Parameter, array: np.ndarray[Any, Any]) -> bytes:
+    """An array whose bytes are a structure."""
+    if array.dtype.hasobject or array.nbytes != parameter.size:
+        raise LaunchError(
+            f"{where} is an array of {array.nbytes} bytes and dtype {array.dtype}, but the kernel takes"
+            f" {_describe(parameter)} by value"
+        )
+    return array.tobytes()
 
 
 def _scalar(where: str, parameter: Parameter, value: np.generic) -> bytes:

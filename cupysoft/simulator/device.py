@@ -7,6 +7,9 @@ from collections.abc import Sequence
 from contextvars import ContextVar, Token
 from types import TracebackType
 
+import numpy as np
+import numpy.typing as npt
+
 from ..errors import LaunchError
 from ..runtime.cache import cache
 from ..runtime.compile import Compiled
@@ -15,6 +18,7 @@ from . import machine
 from .checks import Checked
 from .launch import LoadedKernel
 from .memory import Variables
+from .parser import parse
 from .report import Report
 
 __all__ = ["Device", "LoadedModule", "current"]
@@ -182,6 +186,15 @@ class LoadedModule:
                 built = machine.build(self._ptx, name, checks, "checked" if check else "", _Store(), fast=fast)
                 found = self._kernels[name, check, fast] = LoadedKernel(built, self.variables, check)
             return found
+
+    def variable(self, name: str, check: bool) -> npt.NDArray[np.uint8]:
+        """The bytes of a global or constant variable, by its lowered name."""
+        declared = [each for each in parse(self._ptx).variables.values() if each.space in ("global", "const")]
+        if name not in (each.name for each in declared):
+            known = ", ".join(each.name for each in declared) or "none"
+            raise LaunchError(f"get_global: the module has no global or constant variable {name!r}; it has {known}")
+        self.variables.require(declared, check)
+        return self.variables.view(name)
 
 
 class _Store:

@@ -3,88 +3,78 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import IO, Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import LaunchError
-from ..runtime.compile import Compiled, compile
-from .device import Device, Extent, LoadedModule, current
+from ..errors import CompileError, DtypeError, LaunchError
+from .attributes import KernelAttributes
+from .device import Device, Extent, current
+from .loading import Loader, Origin, loader, options_of
 
-__all__ = ["Function", "RawKernel", "RawModule"]
-
-#: Dynamic shared memory that a kernel gets without asking for more, as on a GPU.
-_SHARED_UNASKED = 48 << 10
+__all__ = ["RawKernel", "RawModule"]
 
 
-def _device() -> Device:
-    """The current device; outside of any, one that checks everything and is forgotten after the launch."""
-    return current() or Device()
+class RawKernel(KernelAttributes):
+    """One kernel, from its source.
 
-
-class RawModule:
-    """CUDA C++ source with any number of kernels and variables.
-
-    It takes what ``cupy.RawModule`` takes. The options are NVRTC's and nothing is added to them, so that subnormal
-    numbers are kept unless ``--ftz=true`` or ``--use_fast_math`` is given (CuPy always flushes them).
+    It takes what ``cupy.RawKernel`` takes, and compiles as CuPy does: with ``--ftz=true`` behind the options given,
+    and with CuPy's own headers in reach where CuPy is installed.
 
     Parameters
     ----------
     code : str
-        The source.
-    options : sequence of str
-        Options of the compiler, such as ``-std=c++17``, ``-DN=4``, ``-I<folder>``, ``--use_fast_math``.
-    name_expressions : sequence of str
-        Instantiations of templates that `get_function` will be asked for.
-    """
-
-    def __init__(self, *, code: str, options: Sequence[str] = (), name_expressions: Sequence[str] = ()) -> None:
-        self.code = code
-        self.options = (options,) if isinstance(options, str) else tuple(options)
-        self.name_expressions = tuple(name_expressions)
-        self._modules: dict[str, tuple[Compiled, LoadedModule]] = {}
-
-    def get_function(self, name: str) -> Function:
-        """A kernel, by its name (``extern "C"``) or its name expression."""
-        return Function(self, name)
-
-    def get_global(self, name: str) -> npt.NDArray[np.uint8]:
-        """The bytes of a global or constant variable, once a kernel of the module has run; ``.view(dtype)`` types them.
-
-        What is written there is what the next launch reads.
-        """
-        compiled, module = self.load(_device().arch)
-        try:
-            return module.variables.view(compiled.names.get(name, name))
-        except KeyError:
-            raise LaunchError(f"get_global: no kernel that uses a variable {name!r} has run yet") from None
-
-    def load(self, arch: str) -> tuple[Compiled, LoadedModule]:
-        """Compile for an architecture; its variables are apart from those of another one."""
-        found = self._modules.get(arch)
-        if found is None:
-            options = [each for each in self.options if each not in ("-lineinfo", "--generate-line-info")]
-            compiled = compile(self.code, arch=arch, names=self.name_expressions, options=options, our_rules=False)
-            found = self._modules.setdefault(arch, (compiled, LoadedModule(compiled.code.decode())))
-        return found
-
-
-class Function:
-    """One kernel of a module.
+        CUDA C++ source.
+    name : str
+        Name of a kernel that is declared ``extern "C"``.
+    options : tuple of str
+        Options of NVRTC, such as ``-DN=4``, ``-I<folder>``, ``--use_fast_math``.
+    backend : {"nvrtc"}
+        The compiler; kernels for nvcc have to come as PTX, see `RawModule`.
+    translate_cucomplex : bool
+        Whether the functions of ``cuComplex.h`` stand for those of ``cupy/complex.cuh``.
+    enable_cooperative_groups : bool
+        Whether all blocks of a launch are on the device together.
+    jitify : bool, optional
+        Refused where true.
 
     Attributes
     ----------
     max_dynamic_shared_size_bytes : int
         Dynamic shared memory that a launch may ask for. Raise it to go beyond 48 KiB, as on a GPU.
+    attributes : dict
+        What the kernel takes, under CuPy's names.
     """
 
-    def __init__(self, module: RawModule, name: str) -> None:
-        self.name = name
-        self.max_dynamic_shared_size_bytes = _SHARED_UNASKED
-        self._module = module
+    def __init__(
+        self,
+        code: str,
+        name: str,
+        options: tuple[str, ...] = (),
+        backend: str = "nvrtc",
+        translate_cucomplex: bool = False,
+        *,
+        enable_cooperative_groups: bool = False,
+        jitify: bool | None = None,
+    ) -> None:
+        options = options_of("RawKernel", options, backend, jitify)
+        origin = Origin(code, None, options, translate_cucomplex=translate_cucomplex)
+        self._set(loader(origin), name, enable_cooperative_groups)
 
-    def __call__(self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0) -> None:
+    def _set(self, module: Loader, name: str, enable_cooperative_groups: bool) -> None:
+        self.name = self.__name__ = name
+        self.code = module.origin.code
+        self.file_path = module.origin.path
+        self.options = module.origin.options
+        self.backend = "nvrtc"
+        self.enable_cooperative_groups = enable_cooperative_groups
+        self._module = module
+        self._dynamic: int | None = None
+
+    def __call__(
+        self, grid: Sequence[int], block: Sequence[int], args: Sequence[Any], *, shared_mem: int = 0, stream: Any = None
+    ) -> None:
         """Launch the kernel and wait for its end.
 
         Parameters
@@ -92,10 +82,13 @@ class Function:
         grid, block : sequence of one to three ints
             Blocks of the grid and threads of a block.
         args : sequence
-            NumPy arrays (as pointers), NumPy scalars, and Python numbers: an int is a ``long long`` or the narrower
-            integer that the kernel takes, a float a ``double``. A structure is a NumPy structured scalar.
+            NumPy arrays, as pointers to their first element whatever the strides, or by value where the kernel takes
+            a structure; NumPy scalars, of structured dtypes too; and Python numbers: an int is a ``long long`` or
+            the narrower integer that the kernel takes, a float a ``double``. None is a null pointer.
         shared_mem : int
             Bytes of dynamic shared memory.
+        stream : cupy.cuda.Stream, optional
+            Of no effect: launches run one after the other.
 
         Raises
         ------
@@ -104,6 +97,8 @@ class Function:
         SimulatorError
             If a thread went wrong.
         """
+        if stream is not None and not hasattr(stream, "ptr"):
+            raise DtypeError(f"{self.name}: stream must be a cupy.cuda.Stream or None, not {stream!r}")
         self.launch(grid, block, args, shared_mem)
 
     def launch(
@@ -116,58 +111,104 @@ class Function:
     ) -> None:
         """Do what a call does; `names` are what messages and reports call the arguments."""
         device = _device()
-        if shared_mem > self.max_dynamic_shared_size_bytes:
+        allowed = self.max_dynamic_shared_size_bytes
+        if shared_mem > allowed:
             raise LaunchError(
                 f"{self.name}: {shared_mem} bytes of dynamic shared memory were asked for; set"
-                f" max_dynamic_shared_size_bytes, which is {self.max_dynamic_shared_size_bytes}, to allow it"
+                f" max_dynamic_shared_size_bytes, which is {allowed}, to allow it"
             )
         compiled, module = self._module.load(device.arch)
-        lowered = self._lowered(compiled)
         extents = _extent(self.name, "grid", grid), _extent(self.name, "block", block)
-        device.run(module, lowered, *extents, tuple(args), shared_mem, names=names, label=self.name)
+        device.run(module, self._lowered(compiled), *extents, tuple(args), shared_mem, names=names, label=self.name)
 
-    @property
-    def attributes(self) -> dict[str, int]:
-        """Sizes that the compiled kernel has, under CuPy's names."""
-        device = _device()
-        compiled, module = self._module.load(device.arch)
-        kernel = module.kernel(self._lowered(compiled), device.check).kernel
-        threads = kernel.limits.get("maxntid", (1024,))
-        return {
-            "max_threads_per_block": int(np.prod(threads)),
-            "shared_size_bytes": kernel.shared_bytes,
-            "local_size_bytes": kernel.local_bytes,
-            "max_dynamic_shared_size_bytes": self.max_dynamic_shared_size_bytes,
-        }
-
-    def _lowered(self, compiled: Compiled) -> str:
-        lowered = compiled.names.get(self.name, self.name)
-        if lowered not in compiled.parameters:
-            raise LaunchError(
-                f"{self.name}: the module has no such kernel; it has {', '.join(compiled.parameters) or 'none'}."
-                ' Declare the kernel extern "C", or pass its name in name_expressions'
-            )
-        return lowered
+    def compile(self, log_stream: IO[str] | None = None) -> None:
+        """Compile now, and not at the first launch; what the compiler says goes to `log_stream`."""
+        self._lowered(self._module.load(_device().arch, log_stream)[0])
 
 
-class RawKernel(Function):
-    """One kernel, from its source.
+class RawModule:
+    """CUDA C++ source, or a file of PTX, with any number of kernels and variables.
 
-    It takes what ``cupy.RawKernel`` takes; see `RawModule` for the options and `Function` for the call.
+    It takes what ``cupy.RawModule`` takes. Modules of the same source and options share their variables.
 
     Parameters
     ----------
     code : str
-        CUDA C++ source.
-    name : str
-        Name of a kernel that is declared ``extern "C"``.
-    options : sequence of str
-        Options of the compiler.
+        The source.
+    path : str
+        A file of PTX in its place, of whatever compiler. (A cubin is machine code, which cannot be simulated.)
+    options, backend, translate_cucomplex, enable_cooperative_groups, jitify
+        As for `RawKernel`.
+    name_expressions : sequence of str
+        Instantiations of templates that `get_function` will be asked for.
     """
 
-    def __init__(self, code: str, name: str, options: Sequence[str] = ()) -> None:
-        super().__init__(RawModule(code=code, options=options), name)
+    def __init__(
+        self,
+        code: str | None = None,
+        *,
+        path: str | None = None,
+        options: tuple[str, ...] = (),
+        backend: str = "nvrtc",
+        translate_cucomplex: bool = False,
+        enable_cooperative_groups: bool = False,
+        name_expressions: Sequence[str] | None = None,
+        jitify: bool | None = None,
+    ) -> None:
+        if (code is None) == (path is None):
+            raise DtypeError("RawModule: give either code, the source, or path, a file of PTX")
+        if isinstance(name_expressions, str):
+            raise DtypeError(f"RawModule: name_expressions must be a sequence of str, not the str {name_expressions!r}")
+        if path is not None and name_expressions is not None:
+            raise CompileError("RawModule: PTX has its templates instantiated: name_expressions need code")
+        options = options_of("RawModule", options, backend, jitify)
         self.code = code
+        self.file_path = path
+        self.options = options if path is None else ()
+        self.backend = backend
+        self.enable_cooperative_groups = enable_cooperative_groups
+        self.name_expressions = None if name_expressions is None else tuple(name_expressions)
+        origin = Origin(code, path, self.options, self.name_expressions or (), translate_cucomplex)
+        self._module = loader(origin)
+
+    def get_function(self, name: str) -> RawKernel:
+        """A kernel, by its name (``extern "C"``) or its name expression."""
+        kernel = RawKernel.__new__(RawKernel)
+        kernel._set(self._module, name, self.enable_cooperative_groups)
+        return kernel
+
+    def get_global(self, name: str) -> npt.NDArray[np.uint8]:
+        """The bytes of a global or constant variable; ``.view(dtype)`` types them.
+
+        What is written there is what the next launch reads.
+        """
+        device = _device()
+        compiled, module = self._module.load(device.arch)
+        return module.variable(compiled.names.get(name, name), device.check)
+
+    def compile(self, log_stream: IO[str] | None = None) -> None:
+        """Compile now, and not at the first launch; what the compiler says goes to `log_stream`."""
+        self._module.load(_device().arch, log_stream)
+
+    def get_texref(self, name: str) -> NoReturn:
+        """Refused: there are no textures."""
+        _refuse_textures("get_texref", name)
+
+    def get_surfref(self, name: str) -> NoReturn:
+        """Refused: there are no surfaces."""
+        _refuse_textures("get_surfref", name)
+
+
+def _refuse_textures(what: str, name: str) -> NoReturn:
+    raise LaunchError(
+        f"RawModule.{what}: {name!r} cannot be had, textures and surfaces are not simulated; read the data through a"
+        " pointer where the kernel is tested"
+    )
+
+
+def _device() -> Device:
+    """The current device; outside of any, one that checks everything and is forgotten after the launch."""
+    return current() or Device()
 
 
 def _extent(kernel: str, what: str, given: Sequence[int]) -> Extent:

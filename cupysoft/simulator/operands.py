@@ -59,7 +59,9 @@ def _operand(text: str, unique: Callable[[str], str], registers: Container[str])
     if text[0] in "{(":
         return Vector(operands(text[1:-1], unique, registers))
     if text[0] == "[":
-        return _address(text[1:-1].strip(), unique, registers)
+        inside = text[1:-1].strip()
+        # A texture or a tensor, and where in it: whether anybody knows the instruction is for others to say.
+        return Vector(operands(inside, unique, registers)) if split(inside)[1:] else _address(inside, unique, registers)
     if "|" in text:
         first, second = text.split("|")
         return Pair(_operand(first.strip(), unique, registers), _operand(second.strip(), unique, registers))

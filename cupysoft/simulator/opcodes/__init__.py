@@ -40,6 +40,7 @@ _FAMILIES = (
     "atomic",
     "barrier",
 )
+_TEXTURES = ("tex", "tld4", "txq", "suld", "sust", "sured", "suq", "istypep")
 
 
 def opcode(*names: str, kind: str = "") -> Callable[[Translator], Translator]:
@@ -65,7 +66,7 @@ def lookup(instruction: Instruction) -> Translator:
     name = instruction.opcode
     found = _TABLE.get((name, "")) or _TABLE.get((name, _kind(type_of(instruction))))
     if found is None:
-        raise unknown(instruction)
+        raise unknown(instruction, "textures and surfaces are not simulated" if name in _TEXTURES else "")
     return found
 
 
