@@ -69,6 +69,8 @@ def _operand(text: str, unique: Callable[[str], str], registers: Container[str])
         return Negated(Register(unique(text[1:].strip())))
     if text == "_":
         return Sink()
+    if text == "WARP_SZ":
+        return Immediate("32")
     if _NUMBER.match(text):
         return Immediate(text)
     name = unique(text)

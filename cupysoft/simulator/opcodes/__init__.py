@@ -37,6 +37,7 @@ _FAMILIES = (
     "memory",
     "asynchronous",
     "warp",
+    "reduction",
     "atomic",
     "barrier",
 )

@@ -37,6 +37,8 @@ def convert(e: Emitter, i: Instruction) -> None:
     if source in EIGHT_BITS or target in EIGHT_BITS:
         _eight_bits(e, i, target, source)
     elif target.endswith("x2"):
+        if source != "f32":
+            raise unknown(i)
         a, b = (_limited(i, read(e, operand, source), target[:-2]) for operand in i.operands[1:3])
         write(e, i.operands[0], joined(*(narrow(x, target[:-2], mode_of(i)) for x in (b, a))), "b32")
     elif target == "tf32":

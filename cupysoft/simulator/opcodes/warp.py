@@ -1,4 +1,4 @@
-"""Exchanges within a warp: shuffles, votes, matches, reductions, warp barriers.
+"""Exchanges within a warp: shuffles, votes, matches, warp barriers.
 
 They begin a block of their own where lanes may be missing (see ``meeting``); here every
 lane that will ever come is there.
@@ -220,79 +220,6 @@ store:
   %lane.next = add i64 %lane, 1
   %rest = icmp ult i64 %lane.next, {LANES}
   br i1 %rest, label %outer, label %done
-done:
-  ret void
-}}""",
-    )
-
-
-_REDUCTIONS = {
-    "add": ("add", 0),
-    "and": ("and", -1),
-    "or": ("or", 0),
-    "xor": ("xor", 0),
-    "umin": ("umin", 0xFFFFFFFF),
-    "umax": ("umax", 0),
-    "smin": ("smin", 0x7FFFFFFF),
-    "smax": ("smax", 0x80000000),
-}
-
-
-@opcode("redux")
-def reduce_lanes(e: Emitter, instruction: Instruction) -> None:
-    """``redux.sync``: one integer reduction over the lanes of the mask."""
-    target, source, mask = instruction.operands[:3]
-    type_ = type_of(instruction)
-    if type_ not in ("u32", "s32", "b32"):
-        raise unknown(instruction, "only integer reductions are known")
-    operation = next(each for each in instruction.modifiers if each in ("add", "min", "max", "and", "or", "xor"))
-    if operation in ("min", "max"):
-        operation = type_[0] + operation
-    name, neutral = _REDUCTIONS[operation]
-    values = store_buffer(e, "values.i32", e.read(source, type_), "i32")
-    masks = store_buffer(e, "choice", e.read(mask, "b32"), "i32")
-    result = e.buffer("chosen", 4 * LANES)
-    helper = e.runtime(*_reduction(e, name, neutral))
-    e.code.effect(f"call void {helper}(ptr {values}, ptr {masks}, i32 {e.active_name}, ptr {result})")
-    e.write(target, load_buffer(e, "chosen", "i32"), "b32")
-    e.checks.warp_sync(e)
-
-
-def _reduction(e: Emitter, name: str, neutral: int) -> tuple[str, str]:
-    """Write a helper that reduces, for one active lane after the other that has no result yet, over its mask."""
-    e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
-    vector = f"<{LANES} x i32>"
-    e.module.declare(f"declare i32 @llvm.vector.reduce.{name}.v{LANES}i32({vector})")
-    helper = f"redux.{name}"
-    return (
-        helper,
-        f"""define internal void @{helper}(ptr noalias %values, ptr noalias %masks, i32 %active, ptr noalias %result)
-    noinline {{
-entry:
-  %v = load {vector}, ptr %values, align 4
-  %none = icmp eq i32 %active, 0
-  br i1 %none, label %done, label %loop
-loop:
-  %left = phi i32 [ %active, %entry ], [ %left.next, %loop ]
-  %lane = call i32 @llvm.cttz.i32(i32 %left, i1 true)
-  %mask.place = getelementptr i32, ptr %masks, i32 %lane
-  %mask = load i32, ptr %mask.place
-  %members = and i32 %mask, %active
-  %bits = bitcast i32 %members to <{LANES} x i1>
-  %taken = select <{LANES} x i1> %bits, {vector} %v, {vector} splat (i32 {neutral})
-  %total = call i32 @llvm.vector.reduce.{name}.v{LANES}i32({vector} %taken)
-  %self = shl i32 1, %lane
-  %group = or i32 %members, %self
-  %group.bits = bitcast i32 %group to <{LANES} x i1>
-  %old = load {vector}, ptr %result, align 4
-  %filled = insertelement {vector} poison, i32 %total, i64 0
-  %spread = shufflevector {vector} %filled, {vector} poison, {vector} zeroinitializer
-  %new = select <{LANES} x i1> %group.bits, {vector} %spread, {vector} %old
-  store {vector} %new, ptr %result, align 4
-  %rest = xor i32 %group, -1
-  %left.next = and i32 %left, %rest
-  %over = icmp eq i32 %left.next, 0
-  br i1 %over, label %done, label %loop
 done:
   ret void
 }}""",
