@@ -174,8 +174,18 @@ def accepted_dtype(function: str, argument: str, dtype: np.dtype[Any], *, comple
     allowed = "float16, bfloat16, float32, float64, " + ("complex64, complex128, " if complex_too else "")
     raise DtypeError(
         f"{function}: {argument} has dtype {dtype.name}; expected {allowed}integers or bool. "
-        f"Convert it first, for example with {argument}.astype('float64')"
+        + _way_out(argument, dtype, complex_too)
     )
+
+
+def _way_out(argument: str, dtype: np.dtype[Any], complex_too: bool) -> str:
+    """Say how an array of a type that is not taken is made one that is."""
+    if dtype.names:
+        return f"Name one of its fields, such as {argument}[{dtype.names[0]!r}]"
+    if dtype.kind == "c" and not complex_too:
+        return f"Make it real first, for example numpy.abs({argument}) or {argument}.real"
+    wide = "complex128" if dtype.kind == "c" else "float64"
+    return f"Convert it first, for example with {argument}.astype('{wide}')"
 
 
 def common_dtype(*operands: np.dtype[Any] | bool | int | float | complex) -> np.dtype[Any]:

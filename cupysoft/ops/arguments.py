@@ -58,13 +58,16 @@ def broadcast_shape(function: str, shapes: dict[str, tuple[int, ...]]) -> tuple[
     ShapeError
         If they do not fit.
     """
-    try:
-        return np.broadcast_shapes(*shapes.values())
-    except ValueError:
+    # By hand, for NumPy's own stops at 32 axes, where its arrays have up to 64.
+    ndim = max(map(len, shapes.values()))
+    sizes = zip(*((1,) * (ndim - len(shape)) + shape for shape in shapes.values()), strict=True)
+    joint = [set(along) - {1} or {1} for along in sizes]
+    if any(len(different) > 1 for different in joint):
         came = " and ".join(f"{name} has shape {shape}" for name, shape in shapes.items())
         raise ShapeError(
             f"{function}: {came}; they must broadcast: counted from the last axis, sizes equal or one of them 1"
-        ) from None
+        )
+    return tuple(size for (size,) in joint)
 
 
 def checked_out(

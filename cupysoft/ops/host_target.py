@@ -22,23 +22,31 @@ class HostTarget:
     xp: Any = np
 
     def own(self, value: object) -> Any | None:
-        """Give an ndarray as it is."""
-        return value if isinstance(value, np.ndarray) and not isinstance(value, np.ma.MaskedArray) else None
+        """Give an ndarray without what a subclass does with it: np.matrix, for one, is never without two axes."""
+        return np.asarray(value) if isinstance(value, np.ndarray) and not _masks(value) else None
 
     def array(self, function: str, argument: str, value: object) -> Any:
         """Turn a sequence, scalar or array into a plain ndarray."""
-        if isinstance(value, np.ma.MaskedArray):
+        if _masks(value):
             raise DtypeError(
-                f"{function}: {argument} is a masked array, whose mask would be ignored; expected a plain array. "
-                f"Write -inf over what is masked, as {argument}.filled(-numpy.inf) does"
+                f"{function}: {argument} is, or holds, a masked array, whose mask would be ignored; expected a plain "
+                f"array. Write -inf over what is masked, as {argument}.filled(-numpy.inf) does"
             )
         try:
-            return np.asarray(value)
+            array = np.asarray(value)
         except ValueError as error:
             raise ShapeError(
                 f"{function}: {argument} cannot be made an array ({error}); "
                 "expected numbers in nested sequences of equal length"
             ) from None
+        if array.dtype != object or isinstance(value, np.ndarray):
+            return array
+        if hasattr(value, "__dlpack__"):
+            return np.from_dlpack(value)  # type: ignore[arg-type]
+        raise DtypeError(
+            f"{function}: {argument} is a {type(value).__name__}, of which NumPy makes an array of objects; "
+            "expected an array, a number below 2**64, or nested sequences of such numbers"
+        )
 
     def convert(self, array: Any, dtype: np.dtype[Any]) -> Any:
         """Convert without the warning that NumPy gives where a weight becomes infinite in a narrower type."""
@@ -85,3 +93,10 @@ class HostTarget:
     def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
         """Compute in NumPy."""
         host.state_softmax(host.State(*state), x, axes, out)
+
+
+def _masks(value: object) -> bool:
+    """Whether `value` is a masked array, or a nested sequence that holds one, whose mask NumPy would drop."""
+    if isinstance(value, (list, tuple)):
+        return any(map(_masks, value))
+    return isinstance(value, np.ma.MaskedArray)

@@ -15,9 +15,7 @@ ARGUMENT = {"softmax": "x", "log_softmax": "x", "logsumexp": "a"}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-@pytest.mark.parametrize(
-    "dtype", ["O", "U1", "S1", "M8[D]", "m8[s]", "V3", np.dtype([("a", "f4")]), np.longdouble, np.clongdouble], ids=str
-)
+@pytest.mark.parametrize("dtype", ["O", "U1", "S1", "M8[D]", "m8[s]", "V3", np.longdouble], ids=str)
 def test_dtypes(function: Any, dtype: Any) -> None:
     name = function.__name__
     with pytest.raises(DtypeError, match=f"{name}: {ARGUMENT[name]} has dtype .*; expected float16") as caught:
@@ -33,24 +31,44 @@ def test_complex(function: Any, dtype: str) -> None:
         function(np.zeros(3, dtype))
 
 
+@pytest.mark.parametrize("function", FUNCTIONS[:2])
+def test_the_way_out_of_complex_loses_nothing_in_silence(function: Any) -> None:
+    with pytest.raises(DtypeError, match=r"for example numpy.abs\(x\) or x.real"):
+        function(np.zeros(3, "c8"))
+    with pytest.raises(DtypeError, match="logsumexp: a has dtype complex256; expected .*astype.'complex128'"):
+        cupysoft.logsumexp(np.zeros(3, np.clongdouble))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_records(function: Any) -> None:
+    argument = ARGUMENT[function.__name__]
+    with pytest.raises(DtypeError, match=rf"Name one of its fields, such as {argument}\['p'\]"):
+        function(np.zeros(3, [("p", "f4"), ("q", "f4")]))
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_masked_arrays(function: Any) -> None:
-    with pytest.raises(DtypeError, match=r"is a masked array, whose mask would be ignored; .*filled\(-numpy.inf\)"):
-        function(np.ma.masked_array([1.0, 2.0], [False, True]))
+    masked = np.ma.masked_array([1.0, 2.0], [False, True])
+    for given in (masked, [masked, masked], [[1.0, 2.0], (0.0, np.ma.masked)]):
+        with pytest.raises(DtypeError, match=r"masked array, whose mask would be ignored; .*filled\(-numpy.inf\)"):
+            function(given)
 
 
 def test_weights_of_a_wrong_kind() -> None:
     with pytest.raises(DtypeError, match="logsumexp: b has dtype object"):
         cupysoft.logsumexp([1.0], b=np.array([1], "O"))
-    with pytest.raises(DtypeError, match="logsumexp: b is a masked array"):
+    with pytest.raises(DtypeError, match="logsumexp: b is, or holds, a masked array"):
         cupysoft.logsumexp([1.0], b=np.ma.ones(1))
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_things_that_are_no_arrays(function: Any) -> None:
-    for value in (None, {"a": 1}, "text", object(), 2**70):
-        with pytest.raises(DtypeError, match=f"{function.__name__}: "):
+    for value in (None, {"a": 1}, object(), 2**70, (n for n in (1, 2)), [2**70], [None]):
+        came = f"{ARGUMENT[function.__name__]} is a {type(value).__name__}, of which NumPy makes an array of objects"
+        with pytest.raises(DtypeError, match=f"{function.__name__}: {came}; expected an array"):
             function(value)
+    with pytest.raises(DtypeError, match=f"{function.__name__}: "):
+        function("text")
     with pytest.raises(ShapeError, match="nested sequences of equal length"):
         function([[1.0, 2.0], [3.0]])
 

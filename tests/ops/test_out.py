@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,19 @@ def test_logsumexp_writes_result_and_sign(axis: Any, keepdims: bool, dtype: str)
     assert got[1] is pair[1]
     np.testing.assert_array_equal(pair[0], expected)
     np.testing.assert_array_equal(pair[1], signs)
+
+
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_a_subclass_is_written_as_an_array(axis: Any) -> None:
+    """np.matrix gives two axes to whatever is taken from it."""
+    shape = {0: (1, 6), 1: (4, 1), None: (1, 1)}[axis]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PendingDeprecationWarning)
+        out, whole = np.empty(shape, "f4").view(np.matrix), np.empty((4, 6), "f4").view(np.matrix)
+    assert cupysoft.logsumexp(X, axis, keepdims=True, out=out) is out
+    np.testing.assert_array_equal(np.asarray(out), cupysoft.logsumexp(X, axis, keepdims=True))
+    assert cupysoft.softmax(X, axis, out=whole) is whole
+    np.testing.assert_array_equal(np.asarray(whole), cupysoft.softmax(X, axis))
 
 
 def test_logsumexp_may_overlap_its_input() -> None:

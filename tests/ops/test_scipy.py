@@ -135,6 +135,25 @@ def test_read_only_and_subclassed_input(function: str) -> None:
     np.testing.assert_array_equal(x, np.arange(4.0))
 
 
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_host_arrays_of_other_libraries(function: str) -> None:
+    class Exported:
+        """An array that only DLPack shows."""
+
+        def __init__(self, memory: np.ndarray[Any, Any]) -> None:
+            self.__dlpack__, self.__dlpack_device__ = memory.__dlpack__, memory.__dlpack_device__
+
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype("f4")
+    assert_same(getattr(cupysoft, function)(Exported(x), axis=1), scipys(function)(x, axis=1))
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_as_many_axes_as_numpy_has(function: str) -> None:
+    x = np.arange(16.0).reshape((2,) * 4 + (1,) * 60)
+    call = getattr(cupysoft, function)
+    np.testing.assert_array_equal(np.squeeze(call(x, axis=(0, 3, 50))), call(np.squeeze(x), axis=(0, 3)))
+
+
 @pytest.mark.parametrize("function", NORMALIZED)
 def test_huge_strides(function: str) -> None:
     x = np.zeros((2, 1 << 20))[:, :: (1 << 20) - 1]
