@@ -75,6 +75,10 @@ class LaunchError(CupysoftError, RuntimeError):
     """Arguments, grid, block or shared memory do not fit the kernel or the device."""
 
 
+class ReportError(CupysoftError, ValueError):
+    """A report was asked for what it does not have."""
+
+
 class SimulatorError(CupysoftError, RuntimeError):
     """Something went wrong on the simulated device."""
 

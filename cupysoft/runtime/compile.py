@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, NoReturn
 
@@ -19,6 +20,7 @@ from cupysoft.runtime.cache import cache, digest
 from cupysoft.runtime.cupy_headers import CupyHeaders, cupy_headers
 from cupysoft.runtime.includes import include_folders, included
 from cupysoft.runtime.parameters import Parameter, parameters, static_shared
+from cupysoft.runtime.resources import Resources, resources
 from cupysoft.runtime.toolchain import toolchain
 
 __all__ = ["OUR_OPTIONS", "Compiled", "Kind", "compile"]
@@ -72,6 +74,8 @@ class Compiled:
         Version of the compiler.
     shared : int
         Bytes of static shared memory.
+    assemble : callable, optional
+        Compiles the same source to a cubin.
     """
 
     arch: str
@@ -83,6 +87,15 @@ class Compiled:
     parameters: Mapping[str, tuple[Parameter, ...]] = field(default_factory=dict)
     nvrtc: tuple[int, int] = (0, 0)
     shared: int = 0
+    assemble: Callable[[], Compiled] | None = field(default=None, repr=False, compare=False)
+
+    def resources(self, name: str) -> Resources | None:
+        """What a kernel takes of a processor, by its lowered name; None where NVRTC is not there to assemble it."""
+        try:
+            assembled = self if self.kind == "cubin" or self.assemble is None else self.assemble()
+        except MissingDependencyError:
+            return None
+        return resources(assembled.log).get(name) if assembled.kind == "cubin" else None
 
     @property
     def path(self) -> Path | None:
@@ -149,7 +162,8 @@ def compile(
         if found is None:
             found = _run(code, name, arch, names, everything, kind, key, reach)
             cache().put(key, _SUFFIX, _packed(found))
-        _kept[key] = found
+        assemble = partial(compile, code, name=name, arch=arch, names=names, options=options, our_rules=our_rules)
+        _kept[key] = found = replace(found, assemble=partial(assemble, kind="cubin"))
     return found
 
 

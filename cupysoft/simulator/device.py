@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
+from functools import partial
 from types import TracebackType
 
 import numpy as np
@@ -14,12 +16,13 @@ from ..errors import LaunchError
 from ..runtime.cache import cache
 from ..runtime.compile import Compiled
 from ..runtime.limits import limits_of
+from ..runtime.resources import Resources
 from . import machine
 from .checks import Checked
 from .launch import LoadedKernel
 from .memory import Variables
 from .parser import parse
-from .report import Report
+from .report import Report, Shape
 
 __all__ = ["Device", "LoadedModule", "current"]
 
@@ -140,7 +143,8 @@ class Device:
         if names is not None:
             names = [each or f"argument {position}" for position, each in enumerate(names)]
         outcome = loaded.launch(label, grid, block, args, shared_mem, names, self.seed, self.report.launches)
-        self.report.add(label, loaded.kernel, outcome)
+        shape = Shape(math.prod(block), shared_mem)
+        self.report.add(label, loaded.kernel, outcome, shape, partial(module.resources, name))
 
     def _fit(self, label: str, loaded: LoadedKernel, grid: Extent, block: Extent, dynamic: int) -> None:
         """Refuse what the simulated architecture could not run."""
@@ -168,10 +172,14 @@ def current() -> Device | None:
 
 
 class LoadedModule:
-    """The kernels of a PTX text and the variables that they share, which live as long as the module."""
+    """The kernels of a PTX text and the variables that they share, which live as long as the module.
 
-    def __init__(self, ptx: str) -> None:
+    `resources` tells what the assembler says of a kernel.
+    """
+
+    def __init__(self, ptx: str, resources: Callable[[str], Resources | None] = lambda name: None) -> None:
         self._ptx = ptx
+        self.resources = resources
         self.variables = Variables()
         self._kernels: dict[tuple[str, bool, bool], LoadedKernel] = {}
         self._lock = threading.Lock()
@@ -216,5 +224,5 @@ def _shared_module(compiled: Compiled) -> LoadedModule:
     """The one module of a compilation of this package's own sources, which keep nothing in variables."""
     found = _modules.get(compiled.key)
     if found is None:
-        found = _modules.setdefault(compiled.key, LoadedModule(compiled.code.decode()))
+        found = _modules.setdefault(compiled.key, LoadedModule(compiled.code.decode(), compiled.resources))
     return found

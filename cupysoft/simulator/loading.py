@@ -99,7 +99,7 @@ class Loader:
         found = self._loaded.get(arch)
         if found is None:
             compiled = self.origin.compiled(arch)
-            found = self._loaded.setdefault(arch, (compiled, LoadedModule(compiled.code.decode())))
+            found = self._loaded.setdefault(arch, (compiled, LoadedModule(compiled.code.decode(), compiled.resources)))
         if log_stream is not None:
             log_stream.write(found[0].log)
         return found

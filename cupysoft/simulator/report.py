@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..runtime.resources import Resources
 from .checks.layout import COUNTERS, Access, Counter, Space
-from .classes import class_of
+from .classes import class_of, matrix_operations
 from .compiled import CompiledKernel
 from .launch import Outcome
+from .profile import PROCESSORS, Occupancy, Roofline, occupancy, plot, processor, roofline
 from .workspace import BLOCK_COUNTERS
 
-__all__ = ["ArgumentReport", "KernelReport", "Report", "Traffic"]
+__all__ = ["ArgumentReport", "KernelReport", "Report", "Shape", "Traffic"]
 
 
 @dataclass
@@ -83,6 +87,13 @@ class ArgumentReport:
         return self.written / self.footprint if self.footprint else 0.0
 
 
+class Shape(NamedTuple):
+    """Threads of a block, and bytes of its dynamic shared memory."""
+
+    threads: int
+    dynamic: int
+
+
 @dataclass
 class KernelReport:
     """Everything counted of one kernel, summed over its launches.
@@ -97,8 +108,10 @@ class KernelReport:
         `Traffic` by name: ``"global read"``, ``"shared write"``, ``"local atomic"`` and so on.
     arguments : dict
         `ArgumentReport` by the argument's name.
-    barriers : int
-        Block barriers, counted once for each warp that came to one.
+    matrix_operations : dict
+        Multiplications and additions of matrix instructions, by the type of the factors.
+    shape : Shape
+        Threads and dynamic shared memory of the last launch.
     """
 
     launches: int = 0
@@ -106,6 +119,32 @@ class KernelReport:
     warp_instructions: Tally[str] = field(default_factory=Tally)
     memory: dict[str, Traffic] = field(default_factory=dict)
     arguments: dict[str, ArgumentReport] = field(default_factory=dict)
+    matrix_operations: Tally[str] = field(default_factory=Tally)
+    shape: Shape = field(default_factory=lambda: Shape(1, 0))
+    static_shared: int = 0
+    _resources: Callable[[], Resources | None] = field(default=lambda: None, repr=False, compare=False)
+
+    @property
+    def resources(self) -> Resources | None:
+        """Registers, spills and stack, by NVRTC's assembler; None where it has none. The first look compiles."""
+        return self._resources()
+
+    @property
+    def divergence(self) -> float:
+        """Share of the lanes that took no part in what their warps executed."""
+        warps = self.warp_instructions.total()
+        return 1 - self.thread_instructions.total() / (32 * warps) if warps else 0.0
+
+    def occupancy(self, gpu: str) -> Occupancy | None:
+        """Warps that a multiprocessor of a GPU, such as ``"H100"``, could hold; None where registers are not known."""
+        of, found = processor(gpu), self.resources
+        if found is None:
+            return None
+        return occupancy(of, self.shape.threads, found.registers, self.static_shared + self.shape.dynamic)
+
+    def roofline(self, gpu: str) -> Roofline:
+        """Least time that each part of a GPU, such as ``"H100"``, needs for everything counted."""
+        return roofline(self, processor(gpu))
 
     @property
     def barriers(self) -> int:
@@ -122,9 +161,12 @@ class KernelReport:
         """Bytes of global memory that threads asked for."""
         return sum(traffic.bytes for name, traffic in self.memory.items() if name.startswith("global"))
 
-    def add(self, kernel: CompiledKernel, outcome: Outcome) -> None:
+    def add(
+        self, kernel: CompiledKernel, outcome: Outcome, shape: Shape, assembled: Callable[[], Resources | None]
+    ) -> None:
         """Add the records of one launch."""
         self.launches += 1
+        self.shape, self.static_shared, self._resources = shape, kernel.shared_bytes, assembled
         counters = np.sum([space.counters for space in outcome.workspaces], axis=0)
         if not counters.size:
             return
@@ -150,6 +192,9 @@ class KernelReport:
                 kind = class_of(where)
                 self.warp_instructions[kind] += times
                 self.thread_instructions[kind] += lanes
+                if kind == "matrix":
+                    factors, operations = matrix_operations(where)
+                    self.matrix_operations[factors] += times * operations
 
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, fit for JSON."""
@@ -166,8 +211,16 @@ class KernelReport:
                 }
                 for name, each in self.memory.items()
             },
+            "matrix_operations": dict(self.matrix_operations),
+            "divergence": self.divergence,
             "bank_conflicts": self.bank_conflicts,
             "barriers": self.barriers,
+            "threads": self.shape.threads,
+            "resources": None if self.resources is None else asdict(self.resources),
+            "occupancy": {
+                each.name: None if (found := self.occupancy(each.name)) is None else found.share for each in PROCESSORS
+            },
+            "roofline": {each.name: self.roofline(each.name).seconds for each in PROCESSORS},
             "walks": {
                 name: {"read": each.walks_read, "written": each.walks_written} for name, each in self.arguments.items()
             },
@@ -189,10 +242,17 @@ class Report:
         self.launches = 0
         self.kernels: dict[str, KernelReport] = {}
 
-    def add(self, label: str, kernel: CompiledKernel, outcome: Outcome) -> None:
-        """Add one launch."""
+    def add(
+        self,
+        label: str,
+        kernel: CompiledKernel,
+        outcome: Outcome,
+        shape: Shape,
+        assembled: Callable[[], Resources | None],
+    ) -> None:
+        """Add one launch; `assembled` asks the assembler what the kernel takes."""
         self.launches += 1
-        self.kernels.setdefault(label, KernelReport()).add(kernel, outcome)
+        self.kernels.setdefault(label, KernelReport()).add(kernel, outcome, shape, assembled)
 
     def clear(self) -> None:
         """Forget everything."""
@@ -205,6 +265,10 @@ class Report:
             "launches": self.launches,
             "kernels": {name: each.as_dict() for name, each in self.kernels.items()},
         }
+
+    def plot(self, path: str | Path) -> None:
+        """Draw the roofline of every kernel on several GPUs; see `cupysoft.simulator.profile.plot`."""
+        plot(self, path)
 
     def __str__(self) -> str:
         from .table import rendered

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .classes import CLASSES
+from .profile import PROCESSORS
 
 if TYPE_CHECKING:
     from .report import KernelReport, Report
@@ -39,7 +40,25 @@ def _kernel(kernel: KernelReport) -> list[str]:
         *_aligned(["memory", "requests", "bytes", "sectors or passes", "ideal", "a request"], memory),
         *_aligned(["argument", "walks read", "walks written"], walks),
         f"  bank conflicts: {kernel.bank_conflicts:,}",
+        f"  lanes idle: {kernel.divergence:.1%}",
+        *_processors(kernel),
     ]
+
+
+def _processors(kernel: KernelReport) -> list[str]:
+    """What the kernel takes of a processor, and what bounds it on each GPU."""
+    lines = []
+    if kernel.resources is not None:
+        taken = kernel.resources
+        shared = kernel.static_shared + kernel.shape.dynamic
+        spills = f"{taken.spill_stores + taken.spill_loads:,} bytes spilled" if taken.spills else "none spilled"
+        lines.append(f"  a thread: {taken.registers} registers, {spills}; a block: {shared:,} bytes shared")
+    rows = []
+    for gpu in PROCESSORS:
+        roof, held = kernel.roofline(gpu.name), kernel.occupancy(gpu.name)
+        occupied = ["", ""] if held is None else [f"{held.share:.0%}", held.limit]
+        rows.append([gpu.name, f"{1e6 * roof.time:.3g}", roof.binds, *occupied])
+    return lines + _aligned(["GPU", "least us", "bound by", "occupancy", "limited by"], rows)
 
 
 def _aligned(head: list[str], rows: list[list[str]]) -> list[str]:
