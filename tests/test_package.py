@@ -33,6 +33,14 @@ def test_importing_the_package_imports_nothing_optional() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize(("room", "package"), [("reference", "flint"), ("strategies", "hypothesis")])
+def test_what_a_room_for_tests_needs_is_named(room: str, package: str) -> None:
+    code = f"import sys; sys.modules[{package!r}] = None; from cupysoft.testing import {room}"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert f"MissingDependencyError: cupysoft.testing.{room} needs" in done.stderr
+    assert "pip install" in done.stderr
+
+
 @pytest.mark.parametrize("name", [name for name in modules() if not name.endswith("__main__")])
 def test_every_module_says_what_it_exports(name: str) -> None:
     module = importlib.import_module(name)

@@ -42,7 +42,7 @@ class HostTarget:
         if array.dtype != object or isinstance(value, np.ndarray):
             return array
         if hasattr(value, "__dlpack__"):
-            return np.from_dlpack(value)  # type: ignore[arg-type]
+            return np.from_dlpack(value)
         raise DtypeError(
             f"{function}: {argument} is a {type(value).__name__}, of which NumPy makes an array of objects; "
             "expected an array, a number below 2**64, or nested sequences of such numbers"

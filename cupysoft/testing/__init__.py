@@ -9,12 +9,21 @@ from __future__ import annotations
 import importlib
 from types import ModuleType
 
+from cupysoft.errors import MissingDependencyError
 from cupysoft.testing.ulp import ulp_distance
 
 __all__ = ["reference", "strategies", "ulp_distance"]
 
+_NEEDS = {"reference": "python-flint", "strategies": "hypothesis"}
+
 
 def __getattr__(name: str) -> ModuleType:
-    if name in ("reference", "strategies"):
+    if name not in _NEEDS:
+        raise AttributeError(f"module 'cupysoft.testing' has no attribute {name!r}")
+    try:
         return importlib.import_module(f"cupysoft.testing.{name}")
-    raise AttributeError(f"module 'cupysoft.testing' has no attribute {name!r}")
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(
+            f"cupysoft.testing.{name} needs {_NEEDS[name]}, which cannot be imported ({error}); "
+            f"install it with: pip install {_NEEDS[name]}"
+        ) from error
