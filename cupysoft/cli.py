@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from cupysoft._version import __version__
 from cupysoft.errors import CupysoftError
 
 __all__ = ["main", "text_table"]
@@ -37,6 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m cupysoft", description="Softmax for CuPy and NumPy.")
+    parser.add_argument("--version", action="version", version=f"cupysoft {__version__}")
     commands = parser.add_subparsers(required=True, metavar="command")
     demo = commands.add_parser("demo", help="the lesson of the ladder, and every backend beside SciPy, measured")
     demo.set_defaults(command=_demo)
@@ -105,7 +107,7 @@ def _shown(value: Any) -> str:
 def _compile(options: argparse.Namespace) -> int:
     from cupysoft.errors import ShapeError
     from cupysoft.ops.calls import OPERATIONS, kernels_of
-    from cupysoft.ops.warmup_arguments import all_calls, calls_of
+    from cupysoft.ops.warmup_arguments import DTYPES, all_calls, calls_of, known_dtypes
     from cupysoft.runtime.ahead import Compilation, compile_all
 
     def progress(step: Compilation) -> None:
@@ -126,6 +128,8 @@ def _compile(options: argparse.Namespace) -> int:
             "compile: --axis, --b and --return-sign belong to --shape; without it all of them are compiled"
         )
     else:
+        if options.dtype is None and known_dtypes() != DTYPES:
+            print("cupysoft: bfloat16 is left out; it comes with: pip install ml_dtypes", file=sys.stderr)
         calls = all_calls(options.operation, options.dtype, options.columns)
     done = compile_all(options.arch, kernels_of(calls), progress, options.kind)
     folder = next((each.result.path.parent for each in done if each.result.path is not None), None)

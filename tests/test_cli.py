@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import cupysoft
 from cupysoft import cli, demo
 from cupysoft.ops.ladder import RUNGS, Rung
 from cupysoft.simulator import Device
@@ -106,6 +107,29 @@ def test_compile_fills_the_cache(
     assert cli.main(words) == 0
     assert str(tmp_path / "cache") in capsys.readouterr().out
     assert list((tmp_path / "cache").iterdir())
+
+
+def test_compile_leaves_out_bfloat16_where_nothing_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All types are compiled, but ml_dtypes comes with none of the extras that a GPU or the simulator needs."""
+    monkeypatch.setenv("CUPYSOFT_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)
+    words = ["compile", "--arch", "sm_80", "--operation", "softmax", "--columns", "10", "--kind", "ptx"]
+    assert cli.main(words) == 0
+    text = capsys.readouterr()
+    assert "softmax_warp<Softmax<float>" in text.out
+    assert "Bfloat16" not in text.out
+    assert "bfloat16 is left out" in text.err
+    assert "pip install ml_dtypes" in text.err
+    assert cli.main([*words, "--dtype", "bfloat16"]) == 1
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert cupysoft.__version__ in capsys.readouterr().out
 
 
 def test_compile_takes_a_shape(

@@ -13,7 +13,7 @@ from cupysoft.errors import DtypeError, MissingDependencyError, ShapeError
 from cupysoft.ops.arguments import broadcast_shape
 from cupysoft.ops.calls import OPERATIONS, Call, any_rows
 
-__all__ = ["DTYPES", "LENGTHS", "all_calls", "calls_of"]
+__all__ = ["DTYPES", "LENGTHS", "all_calls", "calls_of", "known_dtypes"]
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
@@ -49,10 +49,19 @@ def calls_of(
     return tuple(found)
 
 
+def known_dtypes() -> tuple[str, ...]:
+    """Give all of `DTYPES`, but for bfloat16 where ml_dtypes is not installed."""
+    try:
+        importlib.import_module("ml_dtypes")
+    except ImportError:
+        return tuple(name for name in DTYPES if name != "bfloat16")
+    return DTYPES
+
+
 def all_calls(operations: Any = None, dtypes: Any = None, columns: Any = None) -> tuple[Call, ...]:
     """Give the calls that use every kernel for contiguous arrays; None stands for all there are."""
     found: list[Call] = []
-    for given in _types(DTYPES if dtypes is None else dtypes):
+    for given in _types(known_dtypes() if dtypes is None else dtypes):
         for name in _names(OPERATIONS if operations is None else operations):
             if given.kind == "c" and name != "logsumexp" and (operations is None or dtypes is None):
                 continue
