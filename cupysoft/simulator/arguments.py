@@ -196,7 +196,7 @@ def _integer(where: str, parameter: Parameter, value: int) -> bytes:
     if parameter.type.startswith("f") or parameter.size > _POINTER:
         raise LaunchError(f"{where} is the int {value}, but the kernel takes {_describe(parameter)}")
     if not -(1 << (bits - 1)) <= value < 1 << bits:
-        raise LaunchError(f"{where} is the int {value}, which does not fit the kernel's {_describe(parameter)}")
+        raise LaunchError(f"{where} is the int {value}, which does not fit {_describe(parameter)}")
     return (value & ((1 << bits) - 1)).to_bytes(parameter.size, "little")
 
 
@@ -216,7 +216,7 @@ def _scalar(where: str, parameter: Parameter, value: np.generic) -> bytes:
     mixed = (kind == "f" and parameter.type[0] in "us") or (kind in "iub" and parameter.type.startswith("f"))
     if len(raw) != parameter.size or mixed:
         raise LaunchError(
-            f"{where} is a {value.dtype} of {len(raw)} bytes, but the kernel takes {_describe(parameter)};"
+            f"{where} is {_article(value.dtype.name)} of {len(raw)} bytes, but the kernel takes {_describe(parameter)};"
             " pass a NumPy scalar of the parameter's own type"
         )
     return raw
@@ -226,4 +226,8 @@ def _describe(parameter: Parameter) -> str:
     noun = {"u": "integer", "s": "integer", "f": "floating-point number"}.get(parameter.type[0], "structure")
     if parameter.type == "u64":
         noun = "pointer or integer"
-    return f"a {noun} of {parameter.size} bytes"
+    return f"{_article(noun)} of {parameter.size} bytes"
+
+
+def _article(noun: str) -> str:
+    return f"an {noun}" if noun.startswith("int") else f"a {noun}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
@@ -72,6 +73,10 @@ class Device:
     """
 
     def __init__(self, arch: str = "sm_90", check: bool = True, seed: int | None = None, fast: bool = True) -> None:
+        if not isinstance(arch, str) or not re.fullmatch(r"sm_\d+[af]?", arch):
+            raise LaunchError(f'Device: arch must look like "sm_90" or "sm_90a", not {arch!r}')
+        if seed is not None and not hasattr(seed, "__index__"):
+            raise LaunchError(f"Device: seed must be an int or None, not {seed!r}")
         self.arch = arch
         self.check = check
         self.seed = seed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import IO, Any, NoReturn
 
@@ -112,6 +113,11 @@ class RawKernel(KernelAttributes):
         """Do what a call does; `names` are what messages and reports call the arguments."""
         device = _device()
         allowed = self.max_dynamic_shared_size_bytes
+        if not isinstance(args, tuple | list):
+            what = "an array" if isinstance(args, np.ndarray) else repr(args)
+            raise LaunchError(f"{self.name}: args must be a tuple of arguments, not {what}")
+        if not hasattr(shared_mem, "__index__"):
+            raise LaunchError(f"{self.name}: shared_mem must be a number of bytes, not {shared_mem!r}")
         if shared_mem > allowed:
             raise LaunchError(
                 f"{self.name}: {shared_mem} bytes of dynamic shared memory were asked for; set"
@@ -213,7 +219,7 @@ def _device() -> Device:
 
 def _extent(kernel: str, what: str, given: Sequence[int]) -> Extent:
     try:
-        numbers = tuple(int(each) for each in given)
+        numbers = tuple(operator.index(each) for each in given)
     except TypeError:
         raise LaunchError(f"{kernel}: {what} must be a tuple of one to three ints, not {given!r}") from None
     if not 1 <= len(numbers) <= 3:

@@ -187,3 +187,38 @@ def test_what_does_not_fit_is_refused(parameter: str, argument: object, says: st
     kernel = simulator.RawKernel(f'extern "C" __global__ void f({parameter}) {{ }}', "f")
     with pytest.raises(LaunchError, match=says):
         kernel((1,), (1,), (argument,))
+
+
+LAUNCHES: list[tuple[Any, Any, Any, Any, str]] = [
+    ((1.5,), (1,), (), 0, r"f: grid must be a tuple of one to three ints, not \(1.5,\)"),
+    ("1", (1,), (), 0, "f: grid must be a tuple of one to three ints, not '1'"),
+    (1, (1,), (), 0, "f: grid must be a tuple of one to three ints, not 1"),
+    ((1,), (1, 1, 1, 1), (), 0, "f: block must have one to three extents, not 4"),
+    ((1,), (1,), None, 0, "f: args must be a tuple of arguments, not None"),
+    ((1,), (1,), np.zeros(3), 0, "f: args must be a tuple of arguments, not an array"),
+    ((1,), (1,), (), 1.5, "f: shared_mem must be a number of bytes, not 1.5"),
+    ((1,), (1,), (), -1, "f: -1 bytes of dynamic"),
+    ((1,), (1,), (3, 4), 0, r"f: 2 arguments were given, but the kernel has 1 parameters \(an integer of 4 bytes\)"),
+    ((1,), (1,), (np.int64(3),), 0, "f: argument 0 is an int64 of 8 bytes, but the kernel takes an integer of 4 bytes"),
+    ((1,), (1,), (1 << 40,), 0, "f: argument 0 is the int 1099511627776, which does not fit an integer of 4 bytes"),
+]
+
+
+@pytest.mark.parametrize(("grid", "block", "args", "shared", "says"), LAUNCHES)
+def test_what_does_not_fit_a_launch_is_named(grid: Any, block: Any, args: Any, shared: Any, says: str) -> None:
+    kernel = simulator.RawKernel('extern "C" __global__ void f(int n) {}', "f")
+    kernel((1,), (1,), [np.int32(3)])
+    with pytest.raises(LaunchError, match=says):
+        kernel(grid, block, args, shared_mem=shared)
+
+
+@pytest.mark.parametrize("arch", ["hopper", "compute_90", 90, None, "sm_90 "])
+def test_an_architecture_is_checked_at_once(arch: Any) -> None:
+    with pytest.raises(LaunchError, match='Device: arch must look like "sm_90" or "sm_90a", not '):
+        simulator.Device(arch=arch)
+
+
+@pytest.mark.parametrize("seed", ["x", 1.5])
+def test_a_seed_is_checked_at_once(seed: Any) -> None:
+    with pytest.raises(LaunchError, match="Device: seed must be an int or None, not "):
+        simulator.Device(seed=seed)
