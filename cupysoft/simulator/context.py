@@ -7,7 +7,7 @@ those marked (out). Pointers are host addresses.
 
 from __future__ import annotations
 
-from enum import IntEnum
+from enum import IntEnum, unique
 
 __all__ = ["BARRIER_FIELDS", "BARRIER_IDS", "SLOTS", "BarrierField", "ErrorKind", "Slot", "Status"]
 
@@ -109,6 +109,7 @@ class Status(IntEnum):
     TOGETHER = 6  # all 32 lanes are at a block where the fast version can go on (step only)
 
 
+@unique
 class ErrorKind(IntEnum):
     """What went wrong, in ``Slot.ERROR_KIND``. The checks use the numbers from 16 on."""
 
@@ -127,6 +128,6 @@ class ErrorKind(IntEnum):
     UNINITIALISED = 23
     READ_ONLY = 24
     NOT_A_MEMBER = 25  # a lane runs a warp instruction whose mask does not name it
-    DIVIDED_WARP = 27  # lanes of one warp wait at one barrier in different places
     EXITED_LANES = 26  # a warp instruction whose mask names lanes that have exited
     COPY_PENDING = 27  # shared memory that an asynchronous copy, not yet waited for, will write
+    DIVIDED_WARP = 28  # lanes of one warp wait at one barrier in different places
