@@ -62,11 +62,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    return tuple(map(int, filter(None, text.split(","))))
+    try:
+        return tuple(map(int, filter(None, text.split(","))))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} does not list integers, as 8,64,100 does") from None
 
 
 def _axis(text: str) -> int | tuple[int, ...] | None:
-    return None if text == "none" else int(text) if "," not in text else _sizes(text)
+    if text == "none":
+        return None
+    axes = _sizes(text)
+    return axes if "," in text else axes[0]
 
 
 def text_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

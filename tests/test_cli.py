@@ -150,6 +150,14 @@ def test_a_mistake_is_one_line_and_a_status(capsys: pytest.CaptureFixture[str]) 
     assert "Traceback" not in text
 
 
+@pytest.mark.parametrize("words", [["--shape", "3,x"], ["--shape", "3,4", "--axis", "q"]])
+def test_words_that_are_no_integers_are_shown(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["compile", "--arch", "sm_90", *words])
+    assert ended.value.code == 2
+    assert "does not list integers, as 8,64,100 does" in capsys.readouterr().err
+
+
 def test_the_module_runs_as_a_command() -> None:
     done = subprocess.run([sys.executable, "-m", "cupysoft", "info"], capture_output=True, text=True, check=True)
     assert "nvrtc" in done.stdout

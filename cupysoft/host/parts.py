@@ -55,7 +55,7 @@ def state_logsumexp(state: State, out: npt.NDArray[Any]) -> None:
 
 
 def state_softmax(state: State, x: npt.NDArray[Any], axes: tuple[int, ...], out: npt.NDArray[Any]) -> None:
-    """Write exp(x) over the state's sum of exponentials to `out`, which has the shape of `x`."""
+    """Write exp(x) over the state's sum of exponentials to `out`, which has the shape of `x`; NaN where x > m."""
     plain = is_plain(x.dtype)
     grid = Grid(x, axes, plain=plain)
     source, target = grid.ordered(x), grid.ordered(out)
@@ -64,6 +64,10 @@ def state_softmax(state: State, x: npt.NDArray[Any], axes: tuple[int, ...], out:
     def one_batch(batch: Box) -> None:
         for box in grid.boxes(batch):
             rows = m[batch].reshape(-1), total[batch].reshape(-1)
-            grid.save(probabilities(grid.load(source[box]), *rows, plain=plain), target[box])
+            values = grid.load(source[box])
+            foreign = values > rows[0][:, None]  # never folded in, and exp is made for x <= m
+            shares = probabilities(values, *rows, plain=plain)
+            shares[foreign] = np.nan
+            grid.save(shares, target[box])
 
     for_each(one_batch, grid.batches(), parallel=grid.parallel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from cupysoft.ops.targets import target_of
 __all__ = ["SoftmaxState"]
 
 
+@dataclass(frozen=True, eq=False, repr=False)
 class SoftmaxState:
     """Running maximum and sum of exponentials of rows that arrive in parts.
 
@@ -60,11 +62,10 @@ class SoftmaxState:
            [1.   , 0.   ]])
     """
 
-    def __init__(self, arrays: StateArrays, axis: tuple[int, ...], ndim: int, dtype: np.dtype[Any]) -> None:
-        self._arrays = arrays
-        self.axis = axis
-        self.ndim = ndim
-        self.dtype = dtype
+    _arrays: StateArrays
+    axis: tuple[int, ...]
+    ndim: int
+    dtype: np.dtype[Any]
 
     @classmethod
     def from_array(cls, x: Any, axis: int | tuple[int, ...] | None = None) -> SoftmaxState:
@@ -185,7 +186,8 @@ class SoftmaxState:
         Returns
         -------
         array
-            ``exp(x - logsumexp)``, of the shape and dtype of `x` (float64 for integers and bool).
+            ``exp(x - logsumexp)``, of the shape and dtype of `x` (float64 for integers and bool). NaN for an element
+            that is larger than all that were folded in: it is of none of the parts.
 
         Raises
         ------

@@ -2,7 +2,7 @@
 //
 //   join_states      two arrays of states to one                   (m, l_hi, l_lo) x 2 -> (m, l_hi, l_lo)
 //   logsumexp_of     the logsumexp of a state                      (m, l_hi, l_lo) -> T
-//   softmax_of       an element's share, given its row's state     x, (m, l_hi, l_lo) -> T
+//   softmax_of       an element's share, given its row's state     x, (m, l_hi, l_lo) -> T, NaN where x > m
 //
 // A thread does one element; CuPy deals them out. 16-bit types come and go as their bits (Bits<T>::Type), so that the
 // same text serves whatever classes a library has for them.
@@ -56,5 +56,7 @@ __device__ __forceinline__ typename Bits<T>::Type softmax_of(typename Bits<T>::T
                                                              double l_lo) {
     const Softmax<T> operation{nullptr};
     const double value = widen(Element<T>::load(Bits<T>::element(x)));
-    return Bits<T>::of(operation.of_value(value, operation.row(lifted<T>(m, l_hi, l_lo))));
+    // What lies above the maximum was never folded in, and exp is made for d <= 0.
+    const State<Float64Arithmetic<T>> state = lifted<T>(value > m ? not_a_number() : m, l_hi, l_lo);
+    return Bits<T>::of(operation.of_value(value, operation.row(state)));
 }

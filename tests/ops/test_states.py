@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -24,17 +27,19 @@ def parts_of(x: np.ndarray[Any, Any], cuts: list[int], axis: int) -> list[np.nda
 
 @pytest.mark.parametrize("cuts", [[], [1], [7, 13], [0, 20], [5, 5, 6]])
 @pytest.mark.parametrize("axis", [1, (1, 2), (0, 1), None])
-def test_parts_give_the_answer_of_one_piece(backend: Backend, cuts: list[int], axis: Any) -> None:
-    first, *rest = (backend.array(part) for part in parts_of(X, cuts, 1))
+@pytest.mark.parametrize("dtype", ["f2", ml_dtypes.bfloat16, "f4"], ids=str)
+def test_parts_give_the_answer_of_one_piece(backend: Backend, cuts: list[int], axis: Any, dtype: Any) -> None:
+    x = X.astype(dtype)
+    first, *rest = (backend.array(part) for part in parts_of(x, cuts, 1))
     with backend.active():
         state = SoftmaxState.from_array(first, axis)
         for part in rest:
             state = state.update(part)
         result = backend.numpy(state.logsumexp())
         softmax = np.concatenate([backend.numpy(state.softmax(part)) for part in (first, *rest)], axis=1)
-    np.testing.assert_array_equal(result, cupysoft.logsumexp(X, axis))
-    np.testing.assert_array_equal(softmax, cupysoft.softmax(X, axis))
-    assert result.dtype == softmax.dtype == X.dtype
+    np.testing.assert_array_equal(result, cupysoft.logsumexp(x, axis))
+    np.testing.assert_array_equal(softmax, cupysoft.softmax(x, axis))
+    assert result.dtype == softmax.dtype == x.dtype
 
 
 FLOATS = st.floats(-60, 60, width=32) | st.sampled_from([np.inf, -np.inf, np.nan, 0.0, -0.0, 1e-40, 3e38, -3e38])
@@ -75,6 +80,20 @@ def test_nothing_folded_in(backend: Backend) -> None:
     np.testing.assert_array_equal(joined, cupysoft.logsumexp(X, 1))
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_what_was_never_folded_in_has_no_share(backend: Backend, dtype: str) -> None:
+    """An element above all that were folded in is none of them; so is any, where none was."""
+    x = np.array([1.0, 3.0, 3.0001, 5.0, 1e4, np.inf, np.nan], dtype)
+    with backend.active():
+        state = SoftmaxState.from_array(backend.array(x[:2]))
+        ours = backend.numpy(state.softmax(backend.array(x)))
+        empty = SoftmaxState.from_array(backend.array(x[:0]))
+        of_nothing = backend.numpy(empty.softmax(backend.array(np.array([-np.inf, -1.0, 0.0, 2.0, np.nan], dtype))))
+    np.testing.assert_allclose(ours[:2], cupysoft.softmax(x[:2]), rtol=1e-15)
+    assert np.isnan(ours[2:]).all()
+    assert np.isnan(of_nothing).all()
+
+
 def test_no_rows() -> None:
     state = SoftmaxState.from_array(np.zeros((0, 3)), 1).update(np.ones((0, 2)))
     assert state.merge(state).logsumexp().shape == (0,)
@@ -84,9 +103,18 @@ def test_no_rows() -> None:
 def test_a_state_does_not_change() -> None:
     state = SoftmaxState.from_array(X, 1)
     before = state.logsumexp().copy()
+    for name in ("axis", "ndim", "dtype", "shape"):
+        with pytest.raises(AttributeError):
+            setattr(state, name, getattr(state, name))
     state.update(X + 5)
     state.merge(SoftmaxState.from_array(X * 2, 1))
     np.testing.assert_array_equal(state.logsumexp(), before)
+
+
+def test_copies_and_pickles() -> None:
+    state = SoftmaxState.from_array(X, 1)
+    for twin in (copy.copy(state), copy.deepcopy(state), pickle.loads(pickle.dumps(state))):
+        np.testing.assert_array_equal(twin.update(X).logsumexp(), state.update(X).logsumexp())
 
 
 def test_types_are_promoted() -> None:
