@@ -1,65 +1,46 @@
-"""`ElementwiseKernel`: the part of CuPy's class of this name that this package needs, on the simulated device."""
+"""`ElementwiseKernel`: CuPy's class of this name, on the simulated device."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ..errors import DtypeError, LaunchError, ShapeError
+from ..errors import DtypeError, LaunchError, OutError, ShapeError
+from .frame import elements, frame, marked, merged
 from .kernels import RawKernel
+from .signature import Parameter, checked_name, decide, parsed, scalar
 
 __all__ = ["ElementwiseKernel"]
-
-#: What CuPy, which compiles these kernels itself, puts behind the options that it is given.
-_OPTIONS_OF_CUPY = ("--ftz=true",)
-_THREADS = 128
-_MOST_BLOCKS = 1 << 16
-_TYPES = {
-    "bool": "bool",
-    "int8": "signed char",
-    "uint8": "unsigned char",
-    "int16": "short",
-    "uint16": "unsigned short",
-    "int32": "int",
-    "uint32": "unsigned int",
-    "int64": "long long",
-    "uint64": "unsigned long long",
-    "float16": "__half",
-    "float32": "float",
-    "float64": "double",
-}
-_PARAMETER = re.compile(r"(?P<raw>raw\s+)?(?P<type>\w+)\s+(?P<name>\w+)")
-
-
-@dataclass(frozen=True)
-class _Parameter:
-    name: str
-    type: str  # of a dtype, or a placeholder such as T
-    raw: bool
-    output: bool
 
 
 class ElementwiseKernel:
     """A kernel that does the same for each element of arrays broadcast against each other.
 
+    It takes what ``cupy.ElementwiseKernel`` takes. As there, an array is never copied: where an input and an output
+    share memory, threads may read what others have written.
+
     Parameters
     ----------
     in_params, out_params : str
-        Parameters such as ``"float32 x, T y, raw T table"``. A name that is no dtype stands for whatever dtype the
-        arguments have; a ``raw`` one is not broadcast and is indexed by the operation itself.
+        Parameters such as ``"float32 x, T y, raw T table"``. One letter stands for whatever dtype the arrays have; a
+        ``raw`` array is not broadcast and is indexed by the operation itself.
     operation : str
-        CUDA C++ for one element; ``i`` is its index.
+        CUDA C++ for one element; ``i`` is its index and ``_ind.get()`` its index by axes.
     name : str
         Name of the kernel.
-    options : sequence of str
-        Options of the compiler. Flush-to-zero is put behind them, as CuPy does.
+    reduce_dims : bool
+        Whether axes are merged where the strides allow it.
     preamble : str
         CUDA C++ in front of the kernel.
+    no_return : bool
+        Whether a call returns None.
+    return_tuple : bool
+        Whether a call returns a tuple where there is one output, too.
+    options : tuple of str
+        Options of the compiler.
+    loop_prep, after_loop : str
+        CUDA C++ before and after the loop over a thread's elements.
 
     Examples
     --------
@@ -77,19 +58,28 @@ class ElementwiseKernel:
         out_params: str,
         operation: str,
         name: str = "kernel",
-        *,
-        options: Sequence[str] = (),
+        reduce_dims: bool = True,
         preamble: str = "",
+        no_return: bool = False,
+        return_tuple: bool = False,
+        *,
+        options: tuple[str, ...] = (),
+        loop_prep: str = "",
+        after_loop: str = "",
     ) -> None:
-        self.name = name
-        self.operation = operation
-        self.options = tuple(options)
-        self.preamble = preamble
-        self._parameters = _parsed(name, in_params, output=False) + _parsed(name, out_params, output=True)
-        self._inputs = sum(not each.output for each in self._parameters)
-        self._kernels: dict[tuple[tuple[str, bool], ...], RawKernel] = {}
+        self.name = self.__name__ = checked_name(name)
+        self.in_params = parsed(name, in_params, const=True)
+        self.out_params = parsed(name, out_params, const=False)
+        self.params = self.in_params + self.out_params
+        self.nin, self.nout, self.nargs = len(self.in_params), len(self.out_params), len(self.params)
+        self.operation, self.preamble, self.options = operation, preamble, options
+        self.loop_prep, self.after_loop = loop_prep, after_loop
+        self.reduce_dims, self.no_return, self.return_tuple = reduce_dims, no_return, return_tuple
+        self._kernels: dict[str, RawKernel] = {}
+        if any(each.name == "i" for each in self.params):
+            raise LaunchError(f"{name}: no parameter can be called i, which is the index of the element")
 
-    def __call__(self, *args: Any, size: int | None = None) -> Any:
+    def __call__(self, *args: Any, size: int | None = None, block_size: int = 128, stream: Any = None) -> Any:
         """Run the operation on every element.
 
         Parameters
@@ -98,154 +88,121 @@ class ElementwiseKernel:
             The inputs, arrays or scalars; then, if they are not to be made, the outputs.
         size : int, optional
             Number of elements, where every array is ``raw``.
+        block_size : int
+            Threads of a block.
+        stream : cupy.cuda.Stream, optional
+            Of no effect.
 
         Returns
         -------
-        ndarray or tuple of ndarray
+        ndarray, tuple of ndarray, or None
             The outputs.
         """
-        if len(args) not in (self._inputs, len(self._parameters)):
+        if len(args) not in (self.nin, self.nargs):
             raise LaunchError(
-                f"{self.name}: {len(args)} arguments were given; it takes {self._inputs} inputs, and"
-                f" {len(self._parameters) - self._inputs} outputs if any"
+                f"{self.name}: {len(args)} arguments were given; it takes {self.nin} inputs, and {self.nout} outputs"
+                " if any"
             )
-        given = list(args) + [None] * (len(self._parameters) - len(args))
-        types = self._types(given)
-        shape = self._shape(given, size)
-        count = size if size is not None else int(np.prod(shape, dtype=np.int64))
-        outputs = self._outputs(given, types, shape)
-        if count:
-            passed, results = self._passed(given, outputs, types, shape)
-            blocks = min(-(-count // _THREADS), _MOST_BLOCKS)
-            labels = [*(each.name for each in self._parameters), "n"]
-            kernel = self._kernel(types, [isinstance(each, np.ndarray) for each in passed])
-            kernel.launch((blocks,), (_THREADS,), [*passed, np.int64(count)], names=labels)
-            for output, result in results:
-                output[...] = result
-        return outputs[0] if len(outputs) == 1 else tuple(outputs)
+        if block_size < 1:
+            raise LaunchError(f"{self.name}: block_size must be at least 1, not {block_size}")
+        given = [*args, *[None] * (self.nargs - len(args))]
+        shape = broadcast(self.name, self.params, given, size)
+        types, placeholders = decide(self.name, self.params, given, self.nin)
+        outputs = made(self.name, self.out_params, given[self.nin :], types[self.nin :], shape, size is not None)
+        if 0 not in shape:
+            inputs = spread(self.name, self.in_params, given[: self.nin], types, shape)
+            self._run(inputs + outputs, placeholders, shape, block_size, stream)
+        if self.no_return:
+            return None
+        return outputs[0] if self.nout == 1 and not self.return_tuple else tuple(outputs)
 
-    def _types(self, given: list[Any]) -> list[np.dtype[Any]]:
-        """The dtype of each parameter; arrays decide about placeholders, scalars only where there is no array."""
-        placeholders: dict[str, np.dtype[Any]] = {}
-        for wanted in (True, False):
-            for parameter, value in zip(self._parameters, given, strict=True):
-                array = isinstance(value, np.ndarray | np.generic)
-                if parameter.type in _TYPES or parameter.type in placeholders or value is None or array != wanted:
-                    continue
-                placeholders[parameter.type] = value.dtype if array else np.dtype(type(value))
-        types = []
-        for parameter, value in zip(self._parameters, given, strict=True):
-            if parameter.type not in _TYPES and parameter.type not in placeholders:
-                raise DtypeError(f"{self.name}: nothing tells the dtype {parameter.type} of {parameter.name}")
-            dtype = placeholders.get(parameter.type) or np.dtype(parameter.type)
-            if dtype.name not in _TYPES:
-                raise DtypeError(f"{self.name}: {parameter.name} has dtype {dtype}; there are {', '.join(_TYPES)}")
-            if isinstance(value, np.ndarray) and value.dtype != dtype:
-                raise DtypeError(f"{self.name}: {parameter.name} has dtype {value.dtype}, it must be {dtype}")
-            types.append(dtype)
-        return types
+    @property
+    def cached_codes(self) -> tuple[str, ...]:
+        """The generated texts, one for each kind of arguments that was met."""
+        return tuple(self._kernels)
 
-    def _shape(self, given: list[Any], size: int | None) -> tuple[int, ...]:
-        shapes = [
-            np.shape(value)
-            for parameter, value in zip(self._parameters, given, strict=True)
-            if value is not None and not parameter.raw and not parameter.output
-        ]
-        arrays = any(
-            not each.raw and isinstance(value, np.ndarray) for each, value in zip(self._parameters, given, strict=True)
+    def _run(
+        self,
+        values: list[Any],
+        placeholders: dict[str, np.dtype[Any]],
+        shape: tuple[int, ...],
+        block_size: int,
+        stream: Any,
+    ) -> None:
+        if self.reduce_dims:
+            values, shape = merged(self.params, values, shape)
+        around = frame(self.name, self.params, values, placeholders, {"_ind": shape})
+        text = (
+            f"{around.head}{marked(self.preamble, f'{self.name}: preamble')}\n"
+            f'#line 1 "{self.name}"\nextern "C" __global__ void {self.name}({around.formal}) {{\n{around.bound}'
+            f"{marked(self.loop_prep, f'{self.name}: loop_prep')};\n"
+            "#pragma unroll 1\n    CUPY_FOR(i, _ind.size()) {\n_ind.set(i);\n"
+            f"{elements(self.params, values, '_ind')}{marked(self.operation, f'{self.name}: operation')};\n    }}"
+            f"{marked(self.after_loop, f'{self.name}: after_loop')};\n}}\n"
         )
-        if size is None and not arrays and not all(not each.raw for each in self._parameters):
-            raise LaunchError(f"{self.name}: every array is raw; size= must say how many elements there are")
-        if size is not None:
-            return (size,)
-        try:
-            return np.broadcast_shapes(*shapes)
-        except ValueError:
-            raise ShapeError(f"{self.name}: inputs of shapes {shapes} do not broadcast") from None
-
-    def _outputs(self, given: list[Any], types: list[np.dtype[Any]], shape: tuple[int, ...]) -> list[Any]:
-        outputs = []
-        for parameter, value, dtype in zip(self._parameters, given, types, strict=True):
-            if not parameter.output:
-                continue
-            if value is None:
-                value = np.empty(shape, dtype)
-            elif not isinstance(value, np.ndarray) or (not parameter.raw and value.shape != shape):
-                raise ShapeError(
-                    f"{self.name}: output {parameter.name} has shape {np.shape(value)}, the inputs broadcast to {shape}"
-                )
-            outputs.append(value)
-        return outputs
-
-    def _passed(
-        self, given: list[Any], outputs: list[Any], types: list[np.dtype[Any]], shape: tuple[int, ...]
-    ) -> tuple[list[Any], list[tuple[npt.NDArray[Any], npt.NDArray[Any]]]]:
-        """What the kernel gets, contiguous; and outputs that have to be copied from a contiguous stand-in."""
-        passed: list[Any] = []
-        results = []
-        targets = iter(outputs)
-        for parameter, value, dtype in zip(self._parameters, given, types, strict=True):
-            if parameter.output:
-                target = next(targets)
-                home = target if target.flags.c_contiguous else np.ascontiguousarray(target)
-                if home is not target:
-                    results.append((target, home))
-                passed.append(home)
-            elif not isinstance(value, np.ndarray):
-                passed.append(dtype.type(value))
-            else:
-                alike = parameter.raw or value.shape == shape
-                whole = np.ascontiguousarray(value if alike else np.broadcast_to(value, shape))
-                shifted = any(np.may_share_memory(whole, each) and not _same(whole, each) for each in outputs)
-                passed.append(whole.copy() if shifted else whole)
-        return passed, results
-
-    def _kernel(self, types: list[np.dtype[Any]], arrays: list[bool]) -> RawKernel:
-        key = tuple(zip((each.name for each in types), arrays, strict=True))
-        found = self._kernels.get(key)
-        if found is None:
-            text = self._source(types, arrays)
-            found = self._kernels[key] = RawKernel(text, self.name, self.options + _OPTIONS_OF_CUPY)
-        return found
-
-    def _source(self, types: list[np.dtype[Any]], arrays: list[bool]) -> str:
-        formal, bound = [], []
-        placeholders = {}
-        for parameter, dtype, array in zip(self._parameters, types, arrays, strict=True):
-            ctype = _TYPES[dtype.name]
-            if parameter.type not in _TYPES:
-                placeholders[parameter.type] = ctype
-            const = "" if parameter.output else "const "
-            if parameter.raw or not array:
-                formal.append(f"{const}{ctype}{'*' if array else ''} {parameter.name}")
-            else:
-                formal.append(f"{const}{ctype}* array_of_{parameter.name}")
-                bound.append(f"        {const}{ctype}& {parameter.name} = array_of_{parameter.name}[i];")
-        include = "#include <cuda_fp16.h>\n" if "__half" in map(_TYPES.get, (each.name for each in types)) else ""
-        aliases = "".join(f"    using {name} = {ctype};\n" for name, ctype in placeholders.items())
-        lines = "\n".join(bound)
-        return (
-            f"{include}{self.preamble}\n"
-            f'extern "C" __global__ void {self.name}({", ".join(formal)}, long long elements) {{\n{aliases}'
-            "    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < elements;\n"
-            "         i += gridDim.x * (long long)blockDim.x) {\n"
-            f"{lines}\n        {self.operation};\n    }}\n}}\n"
-        )
+        kernel = self._kernels.get(text)
+        if kernel is None:
+            kernel = self._kernels[text] = RawKernel(text, self.name, self.options)
+        count = int(np.prod(shape, dtype=np.int64))
+        threads = min(block_size, count)
+        kernel.launch((-(-count // block_size),), (threads,), around.args, names=around.labels, stream=stream)
 
 
-def _parsed(kernel: str, text: str, output: bool) -> tuple[_Parameter, ...]:
-    parameters = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        match = _PARAMETER.fullmatch(part)
-        if match is None:
-            raise LaunchError(f"{kernel}: {part!r} is no parameter; write a type and a name, such as 'float32 x'")
-        parameters.append(_Parameter(match["name"], match["type"], bool(match["raw"]), output))
-    return tuple(parameters)
+def broadcast(kernel: str, parameters: tuple[Parameter, ...], values: list[Any], size: int | None) -> tuple[int, ...]:
+    """The shape that all arrays have which are not raw, or the size that is given in its place."""
+    pairs = zip(parameters, values, strict=True)
+    shapes = [value.shape for each, value in pairs if isinstance(value, np.ndarray) and not each.raw]
+    if size is not None:
+        if shapes or size < 0:
+            raise ShapeError(f"{kernel}: size={size} was given; it must be 0 or more, and every array must be raw")
+        return (size,)
+    if not shapes:
+        raise ShapeError(f"{kernel}: no array tells how many elements there are; give size=")
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ShapeError(f"{kernel}: arrays of shapes {shapes} do not broadcast") from None
 
 
-def _same(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> bool:
-    """Whether two arrays are the very same elements."""
-    ours, theirs = first.__array_interface__, second.__array_interface__
-    return bool(
-        ours["data"][0] == theirs["data"][0] and first.shape == second.shape and first.strides == second.strides
-    )
+def spread(
+    kernel: str,
+    parameters: tuple[Parameter, ...],
+    values: list[Any],
+    types: list[np.dtype[Any]],
+    shape: tuple[int, ...],
+) -> list[Any]:
+    """The inputs: arrays seen in the common shape, numbers as values of their parameter's dtype."""
+    found = []
+    for parameter, value, dtype in zip(parameters, values, types, strict=False):
+        if not isinstance(value, np.ndarray):
+            value = scalar(f"{kernel}: {parameter.name}", value, dtype)
+        elif not parameter.raw and value.shape != shape:
+            value = np.broadcast_to(value, shape)
+        found.append(value)
+    return found
+
+
+def made(
+    kernel: str,
+    parameters: tuple[Parameter, ...],
+    values: list[Any],
+    types: list[np.dtype[Any]],
+    shape: tuple[int, ...],
+    sized: bool,
+) -> list[Any]:
+    """The outputs: those given, or new ones."""
+    found = []
+    for parameter, value, dtype in zip(parameters, values, types, strict=True):
+        what = f"{kernel}: output {parameter.name}"
+        if value is None:
+            if parameter.raw and not sized:
+                raise ShapeError(f"{what} is raw, so nothing tells its shape; pass it, or give size=")
+            value = np.empty(shape, dtype)
+        elif not isinstance(value, np.ndarray):
+            raise DtypeError(f"{what} must be a NumPy array, not a {type(value).__qualname__}")
+        elif not parameter.raw and value.shape != shape:
+            raise ShapeError(f"{what} has shape {value.shape}, it must be {shape}")
+        elif not value.flags.writeable:
+            raise OutError(f"{what} is read-only")
+        found.append(value)
+    return found

@@ -98,9 +98,7 @@ class RawKernel(KernelAttributes):
         SimulatorError
             If a thread went wrong.
         """
-        if stream is not None and not hasattr(stream, "ptr"):
-            raise DtypeError(f"{self.name}: stream must be a cupy.cuda.Stream or None, not {stream!r}")
-        self.launch(grid, block, args, shared_mem)
+        self.launch(grid, block, args, shared_mem, stream=stream)
 
     def launch(
         self,
@@ -109,8 +107,11 @@ class RawKernel(KernelAttributes):
         args: Sequence[Any],
         shared_mem: int = 0,
         names: Sequence[str] | None = None,
+        stream: Any = None,
     ) -> None:
         """Do what a call does; `names` are what messages and reports call the arguments."""
+        if stream is not None and not hasattr(stream, "ptr"):
+            raise DtypeError(f"{self.name}: stream must be a cupy.cuda.Stream or None, not {stream!r}")
         device = _device()
         allowed = self.max_dynamic_shared_size_bytes
         if not isinstance(args, tuple | list):
