@@ -74,6 +74,7 @@ class Slot(IntEnum):
     RESUME = 56  # (in) not 0: go on with block BLOCK, whose state is still in the context
     PATIENCE = 57  # (in) rounds of its warps' budgets after which a block is left with YIELD; 0 = none
     COPIES = 58  # (in) pointer to the warps' queues of asynchronous copies
+    GRID_WORKSPACE = 59  # (in) generic address of the memory of the grid's barrier; 0 = no cooperative launch
     BARRIERS = 64  # (block) BARRIER_IDS records of BARRIER_FIELDS slots
 
 

@@ -23,6 +23,8 @@ from .checks import Checked
 from .launch import LoadedKernel
 from .memory import Variables
 from .parser import parse
+from .profile.occupancy import occupancy
+from .profile.processors import of_architecture
 from .report import Report, Shape
 
 __all__ = ["Device", "LoadedModule", "current"]
@@ -140,15 +142,20 @@ class Device:
         *,
         names: Sequence[str] | None = None,
         label: str | None = None,
+        cooperative: bool = False,
     ) -> None:
-        """Launch a kernel of a module that keeps its variables."""
+        """Launch a kernel of a module that keeps its variables; `cooperative`: with all its blocks at one time."""
         label = label or name
         loaded = module.kernel(name, self.check, self.fast and self.seed is None)
         self._fit(label, loaded, grid, block, shared_mem)
+        shape = Shape(math.prod(block), shared_mem)
+        if cooperative:
+            self._fit_together(label, loaded, math.prod(grid), shape, partial(module.resources, name))
         if names is not None:
             names = [each or f"argument {position}" for position, each in enumerate(names)]
-        outcome = loaded.launch(label, grid, block, args, shared_mem, names, self.seed, self.report.launches)
-        shape = Shape(math.prod(block), shared_mem)
+        outcome = loaded.launch(
+            label, grid, block, args, shared_mem, names, self.seed, self.report.launches, cooperative
+        )
         self.report.add(label, loaded.kernel, outcome, shape, partial(module.resources, name))
 
     def _fit(self, label: str, loaded: LoadedKernel, grid: Extent, block: Extent, dynamic: int) -> None:
@@ -168,6 +175,22 @@ class Device:
             raise LaunchError(
                 f"{label}: {dynamic} bytes of dynamic and {loaded.kernel.shared_bytes} of static shared memory were"
                 f" asked for; {self.arch} has {limits.shared} for a block"
+            )
+
+    def _fit_together(
+        self, label: str, loaded: LoadedKernel, blocks: int, shape: Shape, resources: Callable[[], Resources | None]
+    ) -> None:
+        """Refuse a cooperative grid of which the device could not hold all blocks at one time."""
+        gpu = of_architecture(self.arch)
+        if blocks <= gpu.multiprocessors:
+            return
+        found = resources()
+        registers = found.registers if found is not None else 0
+        held = occupancy(gpu, shape.threads, registers, loaded.kernel.shared_bytes + shape.dynamic).blocks
+        if blocks > held * gpu.multiprocessors:
+            raise LaunchError(
+                f"{label}: a cooperative grid of {blocks} blocks was asked for; a device ({gpu.name}) holds at most"
+                f" {held * gpu.multiprocessors} of them together. Launch fewer, and let each do more"
             )
 
 

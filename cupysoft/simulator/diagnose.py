@@ -84,7 +84,7 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
     place = _place(site, record[Slot.ERROR_DETAIL], address)
     match kind:
         case ErrorKind.TRAP:
-            return "the kernel executed trap"
+            return "the kernel executed trap" + _without_grid(site, record)
         case ErrorKind.ASSERT:
             return f"assertion `{string_at(address, site.memory if site.checked else None)}` failed"
         case ErrorKind.DEADLOCK:
@@ -122,6 +122,14 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
             return f"out-of-bounds {_verb(where)} of {size} bytes: {place}"
         case _:
             return f"error {kind.name}"
+
+
+def _without_grid(site: Site, record: Workspace) -> str:
+    """What a trap is probably about in a kernel that asks for the grid's barrier and has none."""
+    asked = any("%envreg" in each.text for each in site.kernel.instructions)
+    if not asked or record[Slot.GRID_WORKSPACE]:
+        return ""
+    return "; the barrier of a whole grid needs a cooperative launch: pass enable_cooperative_groups=True"
 
 
 def _verb(where: Where | None) -> str:

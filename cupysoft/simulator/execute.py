@@ -69,9 +69,12 @@ class Schedule:
         Ranges of blocks, taken from the front.
     ordered : bool
         Whether they are in order. Then nothing behind a failed block is begun.
+    together : bool
+        Whether all of them are to be on the device at one time, however many they are: they wait for each other.
     """
 
-    def __init__(self, ranges: list[tuple[int, int]], ordered: bool = True) -> None:
+    def __init__(self, ranges: list[tuple[int, int]], ordered: bool = True, together: bool = False) -> None:
+        self.together = together
         self._ranges = deque(ranges)
         self._ordered = ordered
         self._lock = threading.Lock()
@@ -182,7 +185,8 @@ def _run_blocks(
     turns = 0
     while True:
         crowded = len(aside) >= _RESIDENT or (aside and len(aside) * aside[0].nbytes > _RESIDENT_BYTES)
-        part = None if crowded or turns < len(aside) else schedule.take()
+        waits = not schedule.together and (crowded or turns < len(aside))
+        part = None if waits else schedule.take()
         if part is not None:
             first, last = part
             turns = 0

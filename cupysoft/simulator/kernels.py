@@ -36,7 +36,8 @@ class RawKernel(KernelAttributes):
     translate_cucomplex : bool
         Whether the functions of ``cuComplex.h`` stand for those of ``cupy/complex.cuh``.
     enable_cooperative_groups : bool
-        Whether all blocks of a launch are on the device together.
+        Whether all blocks of a launch are on the device together, so that ``grid.sync()`` may be called. CuPy makes a
+        grid smaller that is too large for that; here it is refused.
     jitify : bool, optional
         Refused where true.
 
@@ -126,7 +127,16 @@ class RawKernel(KernelAttributes):
             )
         compiled, module = self._module.load(device.arch)
         extents = _extent(self.name, "grid", grid), _extent(self.name, "block", block)
-        device.run(module, self._lowered(compiled), *extents, tuple(args), shared_mem, names=names, label=self.name)
+        device.run(
+            module,
+            self._lowered(compiled),
+            *extents,
+            tuple(args),
+            shared_mem,
+            names=names,
+            label=self.name,
+            cooperative=self.enable_cooperative_groups,
+        )
 
     def compile(self, log_stream: IO[str] | None = None) -> None:
         """Compile now, and not at the first launch; what the compiler says goes to `log_stream`."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SimulatorError
-from .arguments import Binding, bind, pack
+from .arguments import Binding, Region, bind, pack
 from .compiled import CompiledKernel
 from .context import Slot
 from .diagnose import Site, error_from
@@ -30,6 +30,8 @@ Extent = tuple[int, int, int]
 _KEPT = 64
 #: A grid with fewer threads than this is run by one thread: to wake a second one would cost more.
 _ALONE = 64
+#: Bytes that the barrier of a cooperative grid has to itself.
+_GRID_WORKSPACE = 256
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,7 @@ class LoadedKernel:
     kernel: CompiledKernel
     variables: Variables
     checked: bool
-    _spare: dict[tuple[Extent, int], list[Workspace]] = field(default_factory=dict)
+    _spare: dict[tuple[Extent, int, bool], list[Workspace]] = field(default_factory=dict)
 
     def launch(
         self,
@@ -70,6 +72,7 @@ class LoadedKernel:
         names: Sequence[str] | None = None,
         seed: int | None = None,
         number: int = 0,
+        cooperative: bool = False,
     ) -> Outcome:
         """Run every block to its end.
 
@@ -89,6 +92,8 @@ class LoadedKernel:
             Draws the order of blocks and warps.
         number : int
             Number of the launch.
+        cooperative : bool
+            Whether all blocks are on the device together, and can wait for each other at the grid's barrier.
 
         Raises
         ------
@@ -99,7 +104,8 @@ class LoadedKernel:
         """
         binding = bind(label, self.kernel.parameters, args, names)
         symbols = np.array(self.variables.require(self.kernel.symbols, self.checked) or [0], np.int64)
-        memory = AddressMap.build(binding.regions, self.variables)
+        barrier = np.zeros(_GRID_WORKSPACE * cooperative, np.uint8)
+        memory = AddressMap.build(binding.regions, self.variables, _grid_workspace(barrier))
         hosts = [region.address + region.start for region in binding.regions]
         parameters = np.frombuffer(pack(binding, memory.addresses if self.checked else hosts) or bytes(8), np.uint8)
         # Copied to memory of 16-byte alignment that stays where it is while the kernel runs.
@@ -116,10 +122,14 @@ class LoadedKernel:
             (Slot.ALLOCATIONS, _address(memory.table)),
             (Slot.ALLOCATION_COUNT, len(memory.table)),
         ]
+        if cooperative:
+            slots.append((Slot.GRID_WORKSPACE, memory.extra[0] if self.checked else _address(barrier)))
+            slots.append((Slot.PATIENCE, 1))  # who waits for the other blocks gives way at once
         schedule, threads = _plan(blocks, math.prod(block), seed, number)
+        schedule.together = cooperative
         slots.append((Slot.STOP, schedule.stop_address))
         slots.append((Slot.SEED, 0 if seed is None else random.Random(f"{seed} {number}").getrandbits(62) | 1))
-        spare = self._spare.setdefault((block, dynamic), [])
+        spare = self._spare.setdefault((block, dynamic, cooperative), [])
 
         def workspace() -> Workspace:
             space = spare.pop() if spare else Workspace(self.kernel, block, dynamic, self.checked)
@@ -153,6 +163,12 @@ def _plan(blocks: int, threads_of_block: int, seed: int | None, number: int) -> 
         return Schedule([(block, block + 1) for block in order], ordered=False), 1
     threads = 1 if blocks * threads_of_block <= _ALONE else min(workers(), blocks)
     return Schedule(ranges_of(blocks, threads)), threads
+
+
+def _grid_workspace(memory: npt.NDArray[np.uint8]) -> list[Region]:
+    """The memory of a grid's barrier as a region, if it has any."""
+    size = memory.size
+    return [Region("the grid's barrier", _address(memory), size, 0, True, 4, 0, size)] if size else []
 
 
 def _address(array: npt.NDArray[Any]) -> int:

@@ -96,16 +96,19 @@ class AddressMap:
         Number of each array argument; the same memory passed twice has one number.
     table : ndarray
         Rows of `AllocationField`, by number.
+    extra : list of int
+        Address of each region that is no argument.
     """
 
     regions: list[Region | None]
     addresses: list[int]
     numbers: list[int]
     table: npt.NDArray[np.int64]
+    extra: list[int]
 
     @classmethod
-    def build(cls, arguments: Sequence[Region], variables: Variables) -> AddressMap:
-        """Give every region a window."""
+    def build(cls, arguments: Sequence[Region], variables: Variables, extra: Sequence[Region] = ()) -> AddressMap:
+        """Give every region a window; `extra` is memory that is neither an argument nor a variable."""
         regions: list[Region | None] = [None] * FIRST_ALLOCATION
         regions += variables.regions
         addresses, numbers = [], []
@@ -122,6 +125,8 @@ class AddressMap:
                 first = regions[number] = replace(first, writable=True)
             numbers.append(number)
             addresses.append(window(number, first.placement) + region.start)
+        others = [window(number, region.placement) for number, region in enumerate(extra, len(regions))]
+        regions += extra
         table = np.zeros((len(regions), ALLOCATION_FIELDS), np.int64)
         for number, known_region in enumerate(regions):
             if known_region is not None:
@@ -130,7 +135,7 @@ class AddressMap:
                 table[number, AllocationField.SIZE] = known_region.size
                 table[number, AllocationField.DELTA] = known_region.address - virtual
                 table[number, AllocationField.WRITABLE] = known_region.writable
-        return cls(regions, addresses, numbers, table)
+        return cls(regions, addresses, numbers, table, others)
 
     def of(self, address: int) -> tuple[Region, int] | None:
         """The region that a window's address is meant for, and the byte in it."""

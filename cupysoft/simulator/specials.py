@@ -72,6 +72,11 @@ def special(e: Emitter, name: str) -> tuple[str, Value]:
         return "i32", e.splat("i32", "%warp")
     if name in _FIXED:
         return "i32", e.constant("i32", _FIXED[name])
+    if name in ("%envreg1", "%envreg2"):
+        # Where the driver puts the address of the grid's barrier: the upper and the lower half.
+        address = e.slot(Slot.GRID_WORKSPACE)
+        half = e.code.scalar(f"lshr i64 {address}, 32") if name == "%envreg1" else address
+        return "i32", e.splat("i32", e.code.scalar(f"trunc i64 {half} to i32"))
     if name == "%gridid":
         return "i64", e.splat("i64", e.slot(Slot.LAUNCH_ID))
     if name in ("%clock", "%clock64", "%clock_hi", "%globaltimer", "%globaltimer_lo", "%globaltimer_hi"):

@@ -8,12 +8,13 @@ without sparsity).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from ...errors import ReportError
 
-__all__ = ["PROCESSORS", "Processor", "processor"]
+__all__ = ["PROCESSORS", "Processor", "of_architecture", "processor"]
 
 
 @dataclass(frozen=True)
@@ -136,3 +137,17 @@ def processor(name: str) -> Processor:
         if each.name == name:
             return each
     raise ReportError(f"processor: {name!r} is not known; known are {', '.join(each.name for each in PROCESSORS)}")
+
+
+def of_architecture(arch: str) -> Processor:
+    """The GPU that stands for an architecture: the newest of `PROCESSORS` that is not newer, else the oldest."""
+    older = [each for each in PROCESSORS if _number(each.arch) <= _number(arch)]
+    return (
+        max(older, key=lambda each: _number(each.arch))
+        if older
+        else min(PROCESSORS, key=lambda each: _number(each.arch))
+    )
+
+
+def _number(arch: str) -> int:
+    return int(re.sub(r"\D", "", arch))
