@@ -1,15 +1,15 @@
-"""Helper functions that load or store lane by lane, as LLVM text."""
+"""Helper functions that go from lane to lane, as LLVM text: loads, stores, and the loop for others."""
 
 from __future__ import annotations
 
 from .code import LANES
 from .literals import bits_of
 
-__all__ = ["gather_text", "scatter_text"]
+__all__ = ["gather_text", "lane_loop", "place_of_lane", "scatter_text"]
 
 
 def _moves(element: str, count: int, loading: bool) -> str:
-    """Write the body of a helper's loop: one lane's elements."""
+    """Write the body of a loop: one lane's elements."""
     size = bits_of(element) // 8
     lines = []
     for number in range(count):
@@ -22,13 +22,17 @@ def _moves(element: str, count: int, loading: bool) -> str:
             f"  %v{number} = load {element}, ptr %{source}{number}, align {size}",
             f"  store {element} %v{number}, ptr %{target}{number}, align {size}",
         ]
-    return "\n".join(lines)
+    return place_of_lane(element) + "\n".join(lines) + "\n  br label %again"
 
 
-def _loop(element: str, body: str) -> str:
-    """Write a loop over the set bits of ``%mask``; the body sees ``%memory`` and ``%slot``."""
+def lane_loop(entry: str, body: str) -> str:
+    """Write the rest of a function that comes from block `entry`: a loop over the set bits of ``%mask``.
+
+    The body sees the lane as ``%lane`` and, in 64 bits, ``%index``; it may have blocks of its own, and ends in a branch
+    to ``%again``.
+    """
     return f"""loop:
-  %left = phi i32 [ %mask, %begin ], [ %next, %lane.body ]
+  %left = phi i32 [ %mask, %{entry} ], [ %next, %again ]
   %over = icmp eq i32 %left, 0
   br i1 %over, label %done, label %lane.body
 lane.body:
@@ -36,21 +40,27 @@ lane.body:
   %lower = sub i32 %left, 1
   %next = and i32 %left, %lower
   %index = zext i32 %lane to i64
-  %place = getelementptr i64, ptr %addresses, i64 %index
-  %number = load i64, ptr %place
-  %memory = inttoptr i64 %number to ptr
-  %slot = getelementptr {element}, ptr %elements, i64 %index
 {body}
+again:
   br label %loop
 done:
   ret void"""
+
+
+def place_of_lane(element: str) -> str:
+    """Write lines of a body: the lane's address as ``%memory``, its place in ``%elements`` as ``%slot``."""
+    return f"""  %place = getelementptr i64, ptr %addresses, i64 %index
+  %number = load i64, ptr %place
+  %memory = inttoptr i64 %number to ptr
+  %slot = getelementptr {element}, ptr %elements, i64 %index
+"""
 
 
 def scatter_text(element: str, count: int) -> tuple[str, str]:
     name = f"scatter.{element}.{count}"
     return name, (
         f"define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements) noinline {{\n"
-        f"begin:\n  br label %loop\n{_loop(element, _moves(element, count, loading=False))}\n}}"
+        f"begin:\n  br label %loop\n{lane_loop('begin', _moves(element, count, loading=False))}\n}}"
     )
 
 
@@ -101,6 +111,6 @@ once:
   ret void
 begin:
   br label %loop
-{_loop(element, _moves(element, count, loading=True))}
+{lane_loop("begin", _moves(element, count, loading=True))}
 }}""",
     )

@@ -6,10 +6,11 @@ atomic accesses will stand: who finds another lane's number there has met it, an
 
 from __future__ import annotations
 
-from .layout import CELLS_OFFSET, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
+from .clock import times
+from .layout import SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine, intrinsic, splat
 from .traffic import lanes
-from .warp_cells import GATHER, relation, unordered
+from .warp_cells import GATHER, cells_of, relation, unordered
 
 __all__ = ["atomic_check"]
 
@@ -29,30 +30,9 @@ def atomic_check(access: Access, size: int) -> Routine:
     known = "icmp uge <32 x i32> %w.time, %firstv" if access.reads else "icmp uge <32 x i32> %w.time, zeroinitializer"
     text = f"""define internal i1 @{name}(ptr %shadow, ptr %offsets, i32 %mask, i32 %warp) noinline {{
 entry:
-  %shift.at = getelementptr i64, ptr %shadow, i64 {ShadowField.SHIFT.value}
-  %shift = load i32, ptr %shift.at
-  %bytes = shl i32 1, %shift
-  %one = icmp eq i32 %bytes, {size}
-  br i1 %one, label %look, label %no
-no:
-  ret i1 false
-look:
-  %active = bitcast i32 %mask to <32 x i1>
-  %v = load <32 x i64>, ptr %offsets, align 8
-  %v32 = trunc <32 x i64> %v to <32 x i32>
-  %cell = lshr <32 x i32> %v32, splat (i32 {size.bit_length() - 1})
-  %begin = getelementptr i8, ptr %shadow, i64 {CELLS_OFFSET}
-  %places = getelementptr i64, ptr %begin, <32 x i32> %cell
+{cells_of(size)}  %places = getelementptr i64, ptr %begin, <32 x i32> %cell
   %cells = call <32 x i64> @{GATHER.name}(<32 x ptr> align 8 %places, <32 x i1> %active, <32 x i64> zeroinitializer)
-  %now = load i32, ptr %shadow
-  %first.at = getelementptr i64, ptr %shadow, i64 {ShadowField.FIRST.value}
-  %first = load i32, ptr %first.at
-  %start.at = getelementptr i64, ptr %shadow, i64 {ShadowField.START.value}
-  %start = load i32, ptr %start.at
-  %field = add i32 %warp, {ShadowField.WARPS.value}
-  %synced.at = getelementptr i64, ptr %shadow, i32 %field
-  %synced = load i32, ptr %synced.at
-  %thread = shl i32 %warp, 5
+{times()}  %thread = shl i32 %warp, 5
 {"".join(splat(vector, f"%{scalar}", "i32") for vector, scalar in spread.items())}
   %code = or <32 x i32> %threadv, {lanes("i32")}
   %w = trunc <32 x i64> %cells to <32 x i32>
@@ -83,7 +63,6 @@ commit:
   %among = select <32 x i1> %a.ordered, <32 x i32> %self, <32 x i32> %severalv
   %joined = select <32 x i1> %a.mine, <32 x i32> %among, <32 x i32> splat (i32 {SEVERAL_WARPS})
   %kept = select <32 x i1> %a.free, <32 x i32> %self, <32 x i32> %joined
-  %now12 = shl i32 %now, 12
 {splat("nowv", "%now12", "i32")}  %stamp = or <32 x i32> %nowv, %kept
   call void @{_SCATTER.name}(<32 x i32> %stamp, <32 x ptr> align 4 %homes, <32 x i1> %active)
   %first12 = shl <32 x i32> %firstv, splat (i32 12)

@@ -6,9 +6,27 @@ from ..context import ErrorKind, Slot
 from .layout import CELLS_OFFSET, IN_SHARED, PENDING_TIME, TIME_LIMIT, TOUCHED, ShadowField
 from .text import Routine, intrinsic, load_slot
 
-__all__ = ["PEND", "PENDING", "REFRESH", "WARP_SYNC"]
+__all__ = ["PEND", "PENDING", "REFRESH", "WARP_SYNC", "times"]
 
 _MEMSET = intrinsic("llvm.memset.p0.i64", "void", "ptr", "i8", "i64", "i1")
+
+
+def times() -> str:
+    """Lines that load, in 32 bits, what stamps are held against; ``%now12`` is the time in its place in a stamp.
+
+    ``%first`` is the begin of the block, ``%start`` its last barrier, ``%synced`` the last one of warp ``%warp``.
+    """
+    fields = {"now": ShadowField.NOW, "first": ShadowField.FIRST, "start": ShadowField.START}
+    loads = "".join(
+        f"  %{name}.at = getelementptr i64, ptr %shadow, i64 {field.value}\n  %{name} = load i32, ptr %{name}.at\n"
+        for name, field in fields.items()
+    )
+    return f"""{loads}  %field = add i32 %warp, {ShadowField.WARPS.value}
+  %synced.at = getelementptr i64, ptr %shadow, i32 %field
+  %synced = load i32, ptr %synced.at
+  %now12 = shl i32 %now, 12
+"""
+
 
 #: ``void (shadow)``: move the time on; where it would not fit a stamp any longer, number the times anew.
 _TICK = Routine(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..context import ErrorKind, Slot
-from .clock import PEND
+from .clock import PEND, times
 from .layout import CELLS_OFFSET, IN_SHARED, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .shadow import cell_check
 from .text import FAIL, Routine, load_slot, splat
@@ -49,17 +49,6 @@ exit:
 )
 
 
-def _times() -> str:
-    """Lines that load the times which stamps are held against."""
-    return f"""  %now = load i32, ptr %shadow
-  %now12 = shl i32 %now, 12
-  %first.at = getelementptr i64, ptr %shadow, i64 {ShadowField.FIRST.value}
-  %born = load i32, ptr %first.at
-  %start.at = getelementptr i64, ptr %shadow, i64 {ShadowField.START.value}
-  %start = load i32, ptr %start.at
-"""
-
-
 def _glance(access: Access) -> str:
     """Lines that settle the usual cell at once: nobody else was there since the last barrier, or all only read."""
     if access not in (Access.READ, Access.WRITE):
@@ -78,7 +67,7 @@ def _glance(access: Access) -> str:
   %w.bare = icmp eq i32 %w.flag, 0
 """
     if access is Access.READ:
-        return f"""{head}  %written = icmp uge i32 %w.time, %born
+        return f"""{head}  %written = icmp uge i32 %w.time, %first
   %calm = and i1 %written, %w.early
   %r.many = icmp eq i32 %r.code, {SEVERAL_WARPS}
   %r.settled = or i1 %r.early, %r.equal
@@ -125,7 +114,7 @@ entry:
   %v = load <32 x i64>, ptr %offsets, align 8
   %thread0 = shl i32 %warp, 5
   %several = add i32 %warp, {SEVERAL_LANES}
-{_times()}  br label %next
+{times()}  br label %next
 next:
   %rest = phi i32 [%mask, %entry], [%left, %advance]
   %lane = call i32 @llvm.cttz.i32(i32 %rest, i1 true)

@@ -6,9 +6,9 @@ Beside each byte stands another one that says whether it was written in this blo
 from __future__ import annotations
 
 from ..context import ErrorKind, Slot
+from .bounds import bounds_failure, offsets_test
 from .clock import REFRESH
 from .layout import IN_LOCAL, Access, Space
-from .shared import bounds_failure
 from .text import FAIL, Routine, intrinsic, load_slot, splat
 from .traffic import CTPOP, CTTZ, lanes, plain_traffic
 
@@ -66,20 +66,7 @@ go:
 {load_slot("stride", Slot.LOCAL_STRIDE)}
 {load_slot("host", Slot.LOCAL_HOST)}
 {load_slot("flagbase", Slot.SHADOW_LOCAL, "ptr")}
-{plain_traffic(Space.LOCAL, access, size)}  %v = load <32 x i64>, ptr %addresses, align 8
-  %last = sub i64 %stride, {size}
-  %enough = icmp sge i64 %last, 0
-{splat("lastv", "%last")}
-  %within = icmp ule <32 x i64> %v, %lastv
-  %low = and <32 x i64> %v, splat (i64 {size - 1})
-  %aligned = icmp eq <32 x i64> %low, zeroinitializer
-  %good = and <32 x i1> %within, %aligned
-  %bits = bitcast <32 x i1> %good to i32
-  %usable = select i1 %enough, i32 %bits, i32 0
-  %unusable = xor i32 %usable, -1
-  %missing = and i32 %unusable, %mask
-  %fine = icmp eq i32 %missing, 0
-  br i1 %fine, label %test, label %outside
+{plain_traffic(Space.LOCAL, access, size)}{offsets_test("%stride", size)}  br i1 %fine, label %test, label %outside
 outside:
 {bounds_failure(size, IN_LOCAL)}test:
   %active = bitcast i32 %mask to <32 x i1>

@@ -15,30 +15,36 @@ A cell covers as many bytes as the narrowest access that the kernel makes to mem
 from __future__ import annotations
 
 from ..context import ErrorKind
+from .clock import times
 from .layout import CELLS_OFFSET, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine
 
 __all__ = ["cell_check"]
 
-#: ``i1 (stamp, code, warp, start, warp time)``: whether an earlier access is not ordered before this one.
-_UNORDERED = Routine(
-    "check_unordered",
-    f"""define internal i1 @check_unordered(i32 %stamp, i32 %code, i32 %warp, i32 %start, i32 %synced) noinline {{
-  %time = lshr i32 %stamp, 12
-  %who = and i32 %stamp, 2047
-  %late = icmp uge i32 %time, %start
+#: Lines for how a stamp stands to an access: before the last barrier, of its code, of its warp, ordered within that.
+_RELATION = f"""  %time = lshr i32 %stamp, 12
+  %who = and i32 %stamp, {TOUCHED - 1}
+  %early = icmp ult i32 %time, %start
   %equal = icmp eq i32 %who, %code
-  %thread = icmp ult i32 %code, {SEVERAL_LANES}
-  %now = icmp ne i32 %time, {PENDING_TIME}
-  %alone = and i1 %equal, %thread
-  %self = and i1 %alone, %now
-  %others = xor i1 %self, true
   %single = icmp ult i32 %who, {SEVERAL_LANES}
   %warp.of = lshr i32 %who, 5
   %warp.several = sub i32 %who, {SEVERAL_LANES}
   %its = select i1 %single, i32 %warp.of, i32 %warp.several
   %mine = icmp eq i32 %its, %warp
-  %fresh = icmp uge i32 %time, %synced
+  %ordered = icmp ult i32 %time, %synced
+"""
+
+#: ``i1 (stamp, code, warp, start, warp time)``: whether an earlier access is not ordered before this one.
+_UNORDERED = Routine(
+    "check_unordered",
+    f"""define internal i1 @check_unordered(i32 %stamp, i32 %code, i32 %warp, i32 %start, i32 %synced) noinline {{
+{_RELATION}  %late = xor i1 %early, true
+  %thread = icmp ult i32 %code, {SEVERAL_LANES}
+  %now = icmp ne i32 %time, {PENDING_TIME}
+  %alone = and i1 %equal, %thread
+  %self = and i1 %alone, %now
+  %others = xor i1 %self, true
+  %fresh = xor i1 %ordered, true
   %foreign = xor i1 %mine, true
   %open = or i1 %foreign, %fresh
   %both = and i1 %late, %others
@@ -52,17 +58,7 @@ _UNORDERED = Routine(
 _MERGE = Routine(
     "check_merge",
     f"""define internal i32 @check_merge(i32 %stamp, i32 %code, i32 %warp, i32 %start, i32 %synced) noinline {{
-  %time = lshr i32 %stamp, 12
-  %who = and i32 %stamp, 2047
-  %early = icmp ult i32 %time, %start
-  %equal = icmp eq i32 %who, %code
-  %alone = or i1 %early, %equal
-  %single = icmp ult i32 %who, {SEVERAL_LANES}
-  %warp.of = lshr i32 %who, 5
-  %warp.several = sub i32 %who, {SEVERAL_LANES}
-  %its = select i1 %single, i32 %warp.of, i32 %warp.several
-  %mine = icmp eq i32 %its, %warp
-  %ordered = icmp ult i32 %time, %synced
+{_RELATION}  %alone = or i1 %early, %equal
   %lanes = add i32 %warp, {SEVERAL_LANES}
   %inwarp = select i1 %ordered, i32 %code, i32 %lanes
   %among = select i1 %mine, i32 %inwarp, i32 {SEVERAL_WARPS}
@@ -140,17 +136,7 @@ def cell_check(access: Access) -> Routine:
     first = ErrorKind.READ_AFTER_WRITE if access.reads else ErrorKind.WRITE_AFTER_WRITE
     text = f"""define internal i64 @{name}(ptr %shadow, i64 %index, i32 %code, i32 %warp) noinline {{
 entry:
-  %now64 = load i64, ptr %shadow
-  %now = trunc i64 %now64 to i32
-  %now12 = shl i32 %now, 12
-  %first.at = getelementptr i64, ptr %shadow, i64 {ShadowField.FIRST.value}
-  %first = load i32, ptr %first.at
-  %start.at = getelementptr i64, ptr %shadow, i64 {ShadowField.START.value}
-  %start = load i32, ptr %start.at
-  %field = add i32 %warp, {ShadowField.WARPS.value}
-  %synced.at = getelementptr i64, ptr %shadow, i32 %field
-  %synced = load i32, ptr %synced.at
-  %cells.begin = getelementptr i8, ptr %shadow, i64 {CELLS_OFFSET}
+{times()}  %cells.begin = getelementptr i8, ptr %shadow, i64 {CELLS_OFFSET}
   %cell = getelementptr i64, ptr %cells.begin, i64 %index
   %w = load i32, ptr %cell
   %read.at = getelementptr i32, ptr %cell, i64 1

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from .clock import times
 from .layout import CELLS_OFFSET, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine, intrinsic, splat
 from .traffic import lanes
 
-__all__ = ["GATHER", "relation", "unordered", "warp_check"]
+__all__ = ["GATHER", "cells_of", "relation", "unordered", "warp_check"]
 
 GATHER = intrinsic("llvm.masked.gather.v32i64.v32p0", "<32 x i64>", "<32 x ptr>", "<32 x i1>", "<32 x i64>")
 _SCATTER = intrinsic("llvm.masked.scatter.v32i64.v32p0", "void", "<32 x i64>", "<32 x ptr>", "<32 x i1>")
@@ -28,20 +29,7 @@ def warp_check(access: Access, size: int) -> Routine:
 entry:
   %index = alloca [32 x i32], align 64
   %lane.of = alloca [64 x i8], align 64
-  %shift.at = getelementptr i64, ptr %shadow, i64 {ShadowField.SHIFT.value}
-  %shift = load i32, ptr %shift.at
-  %bytes = shl i32 1, %shift
-  %one = icmp eq i32 %bytes, {size}
-  br i1 %one, label %place, label %no
-no:
-  ret i1 false
-place:
-  %active = bitcast i32 %mask to <32 x i1>
-  %v = load <32 x i64>, ptr %offsets, align 8
-  %v32 = trunc <32 x i64> %v to <32 x i32>
-  %cell = lshr <32 x i32> %v32, splat (i32 {size.bit_length() - 1})
-  %begin = getelementptr i8, ptr %shadow, i64 {CELLS_OFFSET}
-{_meetings()}  br i1 {"true" if read else "%alone"}, label %span, label %no
+{cells_of(size)}{_meetings()}  br i1 {"true" if read else "%alone"}, label %span, label %no
 span:
   %lows = select <32 x i1> %active, <32 x i32> %cell, <32 x i32> splat (i32 -1)
   %highs = select <32 x i1> %active, <32 x i32> %cell, <32 x i32> zeroinitializer
@@ -83,6 +71,24 @@ scatter:
 }}
 """
     return Routine(name, text, (GATHER, _SCATTER, _LOWEST, _HIGHEST, _ROTATE))
+
+
+def cells_of(size: int) -> str:
+    """Lines that leave the function where cells have another size, and set the lanes' cells, ``%cell``."""
+    return f"""  %shift.at = getelementptr i64, ptr %shadow, i64 {ShadowField.SHIFT.value}
+  %shift = load i32, ptr %shift.at
+  %bytes = shl i32 1, %shift
+  %one = icmp eq i32 %bytes, {size}
+  br i1 %one, label %place, label %no
+no:
+  ret i1 false
+place:
+  %active = bitcast i32 %mask to <32 x i1>
+  %v = load <32 x i64>, ptr %offsets, align 8
+  %v32 = trunc <32 x i64> %v to <32 x i32>
+  %cell = lshr <32 x i32> %v32, splat (i32 {size.bit_length() - 1})
+  %begin = getelementptr i8, ptr %shadow, i64 {CELLS_OFFSET}
+"""
 
 
 def _meetings() -> str:
@@ -155,10 +161,6 @@ mixed:
 
 def _stamps(read: bool) -> str:
     """Lines for the lanes' codes, the times, and the stamps in the cells, ``%w`` and ``%r``."""
-    loads = "".join(
-        f"  %{name}.at = getelementptr i64, ptr %shadow, i64 {field.value}\n  %{name} = load i32, ptr %{name}.at\n"
-        for name, field in (("now", ShadowField.NOW), ("first", ShadowField.FIRST), ("start", ShadowField.START))
-    )
     code = "  %code = and <32 x i32> %self, %self\n"
     if read:
         code = f"""  %shared = bitcast i32 %met to <32 x i1>
@@ -167,11 +169,7 @@ def _stamps(read: bool) -> str:
 """
     scalars = {"now12v": "now12", "firstv": "first", "startv": "start", "syncedv": "synced", "threadv": "thread"}
     spread = "".join(splat(vector, f"%{scalar}", "i32") for vector, scalar in scalars.items())
-    return f"""{loads}  %field = add i32 %warp, {ShadowField.WARPS.value}
-  %synced.at = getelementptr i64, ptr %shadow, i32 %field
-  %synced = load i32, ptr %synced.at
-  %now12 = shl i32 %now, 12
-  %thread = shl i32 %warp, 5
+    return f"""{times()}  %thread = shl i32 %warp, 5
 {spread}{splat("warpv", "%warp", "i32")}  %self = or <32 x i32> %threadv, %lanes
 {code}  %w = trunc <32 x i64> %cells to <32 x i32>
   %w.flag = and <32 x i32> %w, splat (i32 {TOUCHED})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ..addresses import address, space_of
 from ..code import LANES
+from ..lane_loops import lane_loop, place_of_lane
 from ..lanes import load_buffer, store_buffer
 from ..literals import bits_of
 from ..ptx import SIZES, Instruction, Operand, Sink, type_of
@@ -176,30 +177,13 @@ def _narrowed(p: str, single: str, arithmetic: str) -> list[str]:
 def _helper(what: str, lane: str, step: str) -> tuple[str, str]:
     """Write the loop over the active lanes around one lane's `step`."""
     name = f"atomic.{what}"
+    body = f"{place_of_lane(lane)}  %old.slot = getelementptr {lane}, ptr %old, i64 %index\n{step}"
     return (
         name,
         f"""define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements,
     ptr noalias %old) noinline {{
 entry:
   br label %loop
-loop:
-  %left = phi i32 [ %mask, %entry ], [ %next, %again ]
-  %over = icmp eq i32 %left, 0
-  br i1 %over, label %done, label %lane.body
-lane.body:
-  %lane = call i32 @llvm.cttz.i32(i32 %left, i1 true)
-  %lower = sub i32 %left, 1
-  %next = and i32 %left, %lower
-  %index = zext i32 %lane to i64
-  %place = getelementptr i64, ptr %addresses, i64 %index
-  %number = load i64, ptr %place
-  %memory = inttoptr i64 %number to ptr
-  %slot = getelementptr {lane}, ptr %elements, i64 %index
-  %old.slot = getelementptr {lane}, ptr %old, i64 %index
-{step}
-again:
-  br label %loop
-done:
-  ret void
+{lane_loop("entry", body)}
 }}""",
     )

@@ -8,6 +8,7 @@ from ..code import LANES
 from ..context import ErrorKind, Slot
 from ..control import first_lane
 from ..faults import record_error
+from ..lane_loops import lane_loop
 from ..lanes import store_buffer
 from ..ptx import Instruction, Register, Symbol, Vector
 from . import opcode, unknown
@@ -71,28 +72,8 @@ def _slot(slot: Slot) -> str:
     return f"  %{name}.slot = getelementptr i64, ptr %ctx, i64 {slot.value}\n  %{name} = load i64, ptr %{name}.slot"
 
 
-_RECORD = f"""define internal void @record_printf(ptr %ctx, i32 %warp, i32 %mask, ptr %patterns,
-    ptr %places) noinline {{
-entry:
-{_slot(Slot.LOCAL_HOST)}
-{_slot(Slot.LOCAL_STRIDE)}
-{_slot(Slot.LOCAL_WINDOW)}
-{_slot(Slot.LOCAL_WINDOW_STRIDE)}
-{_slot(Slot.PRINTF_BUFFER)}
-{_slot(Slot.PRINTF_BYTES)}
-{_slot(Slot.BLOCK)}
-  %used.slot = getelementptr i64, ptr %ctx, i64 {Slot.PRINTF_USED.value}
-  br label %loop
-loop:
-  %left = phi i32 [ %mask, %entry ], [ %next, %again ]
-  %over = icmp eq i32 %left, 0
-  br i1 %over, label %done, label %lane.body
-lane.body:
-  %lane = call i32 @llvm.cttz.i32(i32 %left, i1 true)
-  %lower = sub i32 %left, 1
-  %next = and i32 %left, %lower
-  %index = zext i32 %lane to i64
-  %pattern.slot = getelementptr i64, ptr %patterns, i64 %index
+#: What the loop does for a lane.
+_RECORD_OF_LANE = f"""  %pattern.slot = getelementptr i64, ptr %patterns, i64 %index
   %pattern = load i64, ptr %pattern.slot
   %place.slot = getelementptr i64, ptr %places, i64 %index
   %place = load i64, ptr %place.slot
@@ -128,9 +109,19 @@ write:
   %host = add i64 %host.first, %offset
   %source = inttoptr i64 %host to ptr
   call void @llvm.memcpy.p0.p0.i64(ptr %body, ptr %source, i64 %bytes, i1 false)
-  br label %again
-again:
+  br label %again"""
+
+_RECORD = f"""define internal void @record_printf(ptr %ctx, i32 %warp, i32 %mask, ptr %patterns,
+    ptr %places) noinline {{
+entry:
+{_slot(Slot.LOCAL_HOST)}
+{_slot(Slot.LOCAL_STRIDE)}
+{_slot(Slot.LOCAL_WINDOW)}
+{_slot(Slot.LOCAL_WINDOW_STRIDE)}
+{_slot(Slot.PRINTF_BUFFER)}
+{_slot(Slot.PRINTF_BYTES)}
+{_slot(Slot.BLOCK)}
+  %used.slot = getelementptr i64, ptr %ctx, i64 {Slot.PRINTF_USED.value}
   br label %loop
-done:
-  ret void
+{lane_loop("entry", _RECORD_OF_LANE)}
 }}"""
