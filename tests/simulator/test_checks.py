@@ -9,12 +9,10 @@ import pytest
 
 import cupysoft.simulator as simulator
 from cupysoft.errors import (
-    DeadlockError,
     InitcheckError,
     MemcheckError,
     RacecheckError,
     SimulatorError,
-    SynccheckError,
     TrapError,
 )
 
@@ -184,71 +182,6 @@ def test_reads_of_what_nobody_wrote() -> None:
 def test_a_block_does_not_inherit_what_another_one_wrote() -> None:
     with pytest.raises(InitcheckError, match=r"block \(1, 0, 0\)"):
         launch("__shared__ int s[64]; if (blockIdx.x == 0) s[t] = t; __syncthreads(); x[t] = s[t];", grid=2, block=32)
-
-
-SYNC = [
-    pytest.param(
-        "__syncthreads();", "if (t == 40) return; __syncthreads();", "thread that has exited", id="early return"
-    ),
-    pytest.param(
-        "__syncthreads(); __syncthreads();",
-        "__syncthreads(); if (t < 32) __syncthreads();",
-        "thread that has exited",
-        id="unequal barriers",
-    ),
-    pytest.param(
-        "if (t < 32) { __syncthreads(); x[t] = 1; } else { __syncthreads(); x[t] = 2; }",
-        "if (t < 40) { __syncthreads(); x[t] = 1; } else { __syncthreads(); x[t] = 2; }",
-        r"(?s)lanes of one warp wait at different block barriers.*thread \(40, 0, 0\)",
-        id="barriers of a divided warp",
-    ),
-    pytest.param(
-        'if (t % 32 < 7) asm volatile("barrier.sync 0;"); else { x[t] = 1; asm volatile("barrier.sync 0;"); }',
-        "for (int i = 0; i < (t % 32 < 7 ? 3 : 4); ++i) { __syncthreads(); x[t] = i; }",
-        "different block barriers|thread that has exited",
-        id="rounds of a divided warp",
-    ),
-    pytest.param(
-        "x[t] = __shfl_sync(MASK, t, 3);",
-        "if (t % 32 < 16) x[t] = __shfl_sync(MASK, t, 3); else { __syncthreads(); }",
-        "never come|which have exited",
-        id="divergent shuffle",
-    ),
-    pytest.param(
-        "x[t] = __shfl_sync(MASK, t, 3);",
-        "if (t % 32 == 7) return; x[t] = __shfl_sync(MASK, t, 3);",
-        "names lane 7, which have exited",
-        id="shuffle with an exited lane",
-    ),
-    pytest.param(
-        "x[t] = __ballot_sync(MASK, t & 1);",
-        "x[t] = __ballot_sync(0xffffu, t & 1);",
-        "does not name them",
-        id="vote of a stranger",
-    ),
-    pytest.param(
-        "if (t % 32 < 16) x[t] = __shfl_sync(0xffffu, t, 3); else x[t] = __shfl_sync(0xffff0000u, t, 20);",
-        "if (t % 32 < 16) x[t] = __shfl_sync(0xffffffu, t, 3); else if (t % 32 > 20) x[t] = 0;",
-        "have exited|never come",
-        id="masks of halves",
-    ),
-]
-
-
-@pytest.mark.parametrize(("correct", "faulty", "says"), SYNC)
-def test_barriers_and_warp_instructions_that_not_all_reach(correct: str, faulty: str, says: str) -> None:
-    launch(correct)
-    with pytest.raises(SynccheckError, match=says):
-        launch(faulty)
-
-
-def test_lanes_that_a_small_block_never_had_may_be_named() -> None:
-    launch("x[t] = __shfl_sync(MASK, t, 3);", block=20)
-
-
-def test_a_barrier_for_more_threads_than_there_are_is_a_deadlock() -> None:
-    with pytest.raises(DeadlockError, match="can never be complete"):
-        launch('asm volatile("bar.sync 1, 128;");')
 
 
 def test_of_many_faults_the_lowest_block_is_reported() -> None:

@@ -71,7 +71,12 @@ def test_a_copy_is_bound_by_memory_and_a_polynomial_by_arithmetic() -> None:
     worked = run(body, "const float* x, float* y", x, y)
     assert worked.roofline("A100").binds == "float32"
     assert worked.roofline("A100").seconds["float32"] == pytest.approx(512 * 1000 / (108 * 1.41e9 * 64), rel=0.01)
-    doubled = run(body.replace("float v", "double v").replace("fmaf", "fma").replace("1e-3f", "1e-3"), "const float* x, float* y", x, y)
+    doubled = run(
+        body.replace("float v", "double v").replace("fmaf", "fma").replace("1e-3f", "1e-3"),
+        "const float* x, float* y",
+        x,
+        y,
+    )
     assert doubled.roofline("RTX 4090").binds == "float64"
 
 

@@ -27,6 +27,7 @@ _TABLE: dict[tuple[str, str], Translator] = {}
 _FAMILIES = (
     "integer",
     "bits",
+    "fields",
     "comparison",
     "video",
     "floating",
