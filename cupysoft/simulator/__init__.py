@@ -5,5 +5,6 @@ from __future__ import annotations
 from .device import Device, current
 from .elementwise import ElementwiseKernel
 from .kernels import RawKernel, RawModule
+from .reduction import ReductionKernel
 
-__all__ = ["Device", "ElementwiseKernel", "RawKernel", "RawModule", "current"]
+__all__ = ["Device", "ElementwiseKernel", "RawKernel", "RawModule", "ReductionKernel", "current"]

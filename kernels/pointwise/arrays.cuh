@@ -70,7 +70,8 @@ private:
     template <typename Int>
     __device__ T* place(const Int* index) const {
         index_t bytes = 0;
-        for (int axis = 0; axis < NDIM; ++axis) bytes += static_cast<index_t>(strides_[axis]) * static_cast<index_t>(index[axis]);
+        for (int axis = 0; axis < NDIM; ++axis)
+            bytes += static_cast<index_t>(strides_[axis]) * static_cast<index_t>(index[axis]);
         return reinterpret_cast<T*>(reinterpret_cast<char*>(data_) + bytes);
     }
     __device__ T* place(ptrdiff_t i) const {
