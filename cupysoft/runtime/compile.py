@@ -207,7 +207,7 @@ def _run(
     try:
         output = nvrtc.run(code, name, full, names)
     except nvrtc.Failure as failure:
-        _refuse(failure, name, full)
+        _refuse(failure, name, full, reach)
     text = output.ptx.decode()
     return Compiled(
         arch=used,
@@ -240,7 +240,7 @@ def _known(arch: str) -> str:
     return f"sm_{below[-1]}"
 
 
-def _refuse(failure: nvrtc.Failure, name: str, options: Sequence[str]) -> NoReturn:
+def _refuse(failure: nvrtc.Failure, name: str, options: Sequence[str], reach: CupyHeaders) -> NoReturn:
     """Say what NVRTC did not like, and what can be done."""
     missing = _NO_HEADER.search(failure.log)
     if missing and missing[1].startswith("cupy/"):
@@ -251,7 +251,7 @@ def _refuse(failure: nvrtc.Failure, name: str, options: Sequence[str]) -> NoRetu
     if missing and _CUDA_HEADER.match(missing[1]):
         raise MissingDependencyError(
             f"compile: {name} includes <{missing[1]}>, which is not among the CUDA headers found "
-            f"({', '.join(map(str, toolchain().headers)) or 'none'}); install them with: "
+            f"({', '.join(map(str, (*reach.before, *reach.after))) or 'none'}); install them with: "
             'pip install "cupysoft[sim]" (wheels nvidia-cuda-runtime and nvidia-cuda-cccl), or set CUDA_PATH'
         )
     place = _ERROR_LINE.search(failure.log)

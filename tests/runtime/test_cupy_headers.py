@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,10 @@ def test_kernels_of_others_see_the_headers_of_cupy(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(compile_module, "cupy_headers", lambda: headers_of(None, toolchain().headers))
     with pytest.raises(MissingDependencyError, match=r"cupy/complex\.cuh.*CuPy, which is not installed"):
         compile(COMPLEX, arch="sm_90", our_rules=False)
+
+
+@pytest.mark.usefixtures("cache_folder")
+def test_what_is_not_there_is_told_with_the_folders_that_were_searched() -> None:
+    folder = str(cupy_headers().before[0])
+    with pytest.raises(MissingDependencyError, match=rf"cuda/std/nothing.*{re.escape(folder)}"):
+        compile("#include <cuda/std/nothing>", arch="sm_90", our_rules=False)
