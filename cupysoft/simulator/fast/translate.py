@@ -258,6 +258,7 @@ class _Writer:
             self._back(number, target, taken, region)
         code.effect(f"br label %next{number}")
         code.label(f"next{number}")
+        e.begin_block()  # nothing that the block computed is known where nobody ran it
         after = [each for each in region.blocks if each > number]
         if after:
             self._await(after[0])
