@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
 from cupysoft.runtime.ahead import compiled
 from cupysoft.runtime.compile import Compiled
 from cupysoft.runtime.cuda import CupyDevice
@@ -57,6 +55,9 @@ class SimulatedDevice(Protocol):
     @property
     def arch(self) -> str:
         """Architecture that PTX is made for."""
+
+    def empty(self, shape: int, dtype: Any) -> Any:
+        """An array that nobody has written."""
 
     def launch(
         self,
@@ -143,7 +144,7 @@ class SimulatedLauncher:
 
     def empty(self, scratch: Scratch) -> Any:
         """An array that nobody has written."""
-        return np.empty(scratch.count, scratch.dtype)
+        return self.device.empty(scratch.count, scratch.dtype)
 
     def launch(self, kernel: SimulatedKernel, step: Step, args: Sequence[Any]) -> None:
         """Run one step to its end."""

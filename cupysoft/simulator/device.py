@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from contextvars import ContextVar, Token
 from functools import partial
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +19,7 @@ from ..runtime.cache import cache
 from ..runtime.compile import Compiled
 from ..runtime.limits import limits_of
 from ..runtime.resources import Resources
-from . import machine
+from . import fresh, machine
 from .checks import Checked
 from .launch import LoadedKernel
 from .memory import Variables
@@ -97,6 +98,10 @@ class Device:
 
     def __repr__(self) -> str:
         return f"Device(arch={self.arch!r}, check={self.check}, seed={self.seed})"
+
+    def empty(self, shape: int | tuple[int, ...], dtype: npt.DTypeLike) -> npt.NDArray[Any]:
+        """Memory that kernels alone write; with checks, to read of it what none wrote raises `InitcheckError`."""
+        return fresh.empty(shape, dtype) if self.check else np.empty(shape, dtype)
 
     def launch(
         self,

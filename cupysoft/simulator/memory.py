@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from .arguments import Region
 from .checks.layout import ALLOCATION_FIELDS, FIRST_ALLOCATION, WINDOW_SHIFT, AllocationField, window
+from .fresh import flags_at
 from .ptx import Variable
 
 __all__ = ["AddressMap", "Variables"]
@@ -135,6 +136,7 @@ class AddressMap:
                 table[number, AllocationField.SIZE] = known_region.size
                 table[number, AllocationField.DELTA] = known_region.address - virtual
                 table[number, AllocationField.WRITABLE] = known_region.writable
+                table[number, AllocationField.WRITTEN] = flags_at(known_region.address, known_region.size)
         return cls(regions, addresses, numbers, table, others)
 
     def of(self, address: int) -> tuple[Region, int] | None:

@@ -26,6 +26,10 @@ class Simulated:
     def __init__(self) -> None:
         self.calls: list[dict[str, Any]] = []
 
+    def empty(self, shape: int, dtype: np.dtype[Any]) -> Any:
+        """Scratch memory."""
+        return np.empty(shape, dtype)
+
     def launch(
         self,
         compiled: Compiled,

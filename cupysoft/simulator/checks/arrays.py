@@ -47,6 +47,39 @@ none:
 )
 
 
+#: ``i1 (flags, bytes, reads, writes)``: false where a byte that is read was not written; else notes what is written.
+_WRITTEN = Routine(
+    "check_written",
+    """define internal i1 @check_written(ptr %flags, i64 %bytes, i1 %reads, i1 %writes) noinline {
+entry:
+  br label %next
+next:
+  %index = phi i64 [0, %entry], [%index1, %more]
+  %over = icmp eq i64 %index, %bytes
+  br i1 %over, label %good, label %byte
+byte:
+  %at = getelementptr i8, ptr %flags, i64 %index
+  %flag = load i8, ptr %at
+  %unset = icmp eq i8 %flag, 0
+  %wrong = and i1 %unset, %reads
+  br i1 %wrong, label %bad, label %fine
+fine:
+  br i1 %writes, label %note, label %more
+note:
+  store i8 1, ptr %at
+  br label %more
+more:
+  %index1 = add i64 %index, 1
+  br label %next
+good:
+  ret i1 true
+bad:
+  ret i1 false
+}
+""",
+)
+
+
 def lane_check(access: Access) -> Routine:
     """``i32 (ctx, addresses, mask, warp, where, size, unit)``: the same check a lane at a time.
 
@@ -102,14 +135,25 @@ test:
   %allowed = xor i1 {refused}, true
   %both = and i1 %within, %aligned
   %all = and i1 %both, %allowed
-  br i1 %all, label %good, label %bad
+  %fresh = icmp ne i64 %written, 0
+  br i1 %all, label %allowed.here, label %faulty
+allowed.here:
+  br i1 %fresh, label %look, label %good
+look:
+  %flags.number = add i64 %written, %offset
+  %flags = inttoptr i64 %flags.number to ptr
+  %known = call i1 @check_written(ptr %flags, i64 %bytes, i1 {_flag(access.reads)}, i1 {_flag(access.writes)})
+  br i1 %known, label %good, label %bad
 good:
   %host = add i64 %address, %delta
   store i64 %host, ptr %at
 {walk(access)}  br label %next
-bad:
+faulty:
   %kind0 = select i1 %aligned, i64 {ErrorKind.READ_ONLY.value}, i64 {ErrorKind.MISALIGNED.value}
-  %kind = select i1 %within, i64 %kind0, i64 {ErrorKind.OUT_OF_BOUNDS.value}
+  %kind1 = select i1 %within, i64 %kind0, i64 {ErrorKind.OUT_OF_BOUNDS.value}
+  br label %bad
+bad:
+  %kind = phi i64 [%kind1, %faulty], [{ErrorKind.UNINITIALISED.value}, %look]
   %thread32 = add i32 %first32, %lane
   %thread = zext i32 %thread32 to i64
   call void @check_fail(ptr %ctx, i64 %kind, i32 %where, i64 %thread, i64 %address, i64 %bytes, i64 -1, i64 %number)
@@ -120,7 +164,11 @@ exit:
   ret i32 %fine
 }}
 """
-    return Routine(name, text, (CTTZ, FAIL, _FIND_HOST))
+    return Routine(name, text, (CTTZ, FAIL, _FIND_HOST, _WRITTEN))
+
+
+def _flag(value: bool) -> str:
+    return "true" if value else "false"
 
 
 def array_check(access: Access, size: int) -> Routine:
@@ -151,7 +199,9 @@ some:
 look:
 {_load_entry()}  {allowed}
   %room = icmp uge i64 %size, {size}
-  %go = and i1 %may, %room
+  %old = icmp eq i64 %written, 0
+  %may.old = and i1 %may, %old
+  %go = and i1 %may.old, %room
   br i1 %go, label %test, label %slow
 test:
   %last = sub i64 %size, {size}

@@ -108,6 +108,7 @@ class AllocationField(IntEnum):
     SIZE = 1
     DELTA = 2  # host address minus virtual address
     WRITABLE = 3
+    WRITTEN = 4  # address of a flag for each byte that tells whether it was written; 0 where all counts as written
 
 
 ALLOCATION_FIELDS = len(AllocationField)
