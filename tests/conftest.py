@@ -16,9 +16,6 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Where cupysoft is installed, pytest has loaded it already.
-pytest_plugins = ["cupysoft_pytest"]
-
 # A simulated kernel is slow beside NumPy, and its first call compiles: time per example says nothing about the test.
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 # The same examples every time: whether a change is right must not depend on luck. The other profiles look further.

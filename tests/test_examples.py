@@ -10,6 +10,13 @@ import pytest
 EXAMPLES = Path(__file__).parent.parent / "examples"
 SAYS = {
     "check_a_kernel.py": ("right with the barrier: True", "without it:", "reverse"),
+    "find_a_race.py": (
+        "a block for each row: right",
+        "with checks: RacecheckError: shares: race:",
+        "    rows=2,\n    columns=2,\n    blocks=1,\n    threads=32,\n    seed=0,\n)",
+        "without: AssertionError",
+        "right for any launch",
+    ),
     "streaming_logits.py": ("same bits as one piece: True",),
 }
 
