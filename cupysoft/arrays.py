@@ -152,7 +152,7 @@ def library_of(value: object) -> Literal["numpy", "cupy", "cuda"]:
 
 def is_bfloat16(dtype: np.dtype[Any]) -> bool:
     """Whether `dtype` is the bfloat16 of ml_dtypes; asked by name, so that ml_dtypes stays optional."""
-    return dtype.name == "bfloat16" and dtype.itemsize == 2
+    return dtype.itemsize == 2 and dtype.type.__name__ == "bfloat16"
 
 
 def accepted_dtype(function: str, argument: str, dtype: np.dtype[Any], *, complex_too: bool) -> np.dtype[Any]:

@@ -10,6 +10,7 @@ through memory than the reduced axes do, the buffer is laid out in column order,
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
 from typing import Any
@@ -33,7 +34,7 @@ LONG_ROW = 1 << 17
 """A row-major row above this length is read in pieces and its state merged."""
 
 PIECE = 1 << 17
-TALL_ROW, TALL_PIECE = 1 << 12, 1 << 10
+TALL_ROW, TALL_PIECE = 1 << 12, 1 << 9
 """The same two where the buffer is column-major."""
 
 SHORT_ROW = 24
@@ -61,14 +62,10 @@ class Grid:
     """
 
     def __init__(self, x: npt.NDArray[Any], axes: tuple[int, ...], *, plain: bool) -> None:
-        steps = [abs(s) if n > 1 else 0 for n, s in zip(x.shape, x.strides, strict=True)]
-        batch = sorted((i for i in range(x.ndim) if i not in axes), key=lambda i: -steps[i])
-        reduced = sorted(axes, key=lambda i: -steps[i])
-        self._batch_axes, self._order = tuple(batch), (*batch, *reduced)
-        self.batch_shape = tuple(x.shape[i] for i in batch)
-        self.reduced_shape = tuple(x.shape[i] for i in reduced)
+        self._batch_axes, self._order, self.batch_shape, self.reduced_shape, neighbours = _arranged(
+            x.shape, x.strides, axes
+        )
         self.rows, self.columns = math.prod(self.batch_shape), math.prod(self.reduced_shape)
-        neighbours = _least(steps[i] for i in batch) < _least(steps[i] for i in reduced)
         self.tall = self.rows > 1 and (neighbours or self.columns <= SHORT_ROW)
         self.parallel = x.size > SMALL
         self._block = BLOCK[plain]
@@ -108,6 +105,13 @@ class Grid:
         turned = block.transpose(*range(split, block.ndim), *range(split))
         return np.array(turned, dtype=dtype, order="C").reshape(columns, rows).T
 
+    def largest(self, block: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+        """Give the largest element of each row of a block of an ordered view, or NaN where there is one."""
+        if block.dtype.kind != "f" or block.dtype.itemsize < 4:  # to compare these takes longer than to widen them
+            return np.asarray(np.maximum.reduce(self.load(block), axis=1))
+        reduced = tuple(range(len(self.batch_shape), block.ndim))
+        return np.asarray(np.maximum.reduce(block, axis=reduced), np.float64).reshape(-1)
+
     def save(self, values: npt.NDArray[Any], block: npt.NDArray[Any]) -> None:
         """Round a (rows, columns) array, laid out as `load` gave it, into a block of an ordered view."""
         split = len(self.batch_shape)
@@ -115,6 +119,24 @@ class Grid:
             block = block.transpose(*range(split, block.ndim), *range(split))
             values = values.T
         store(values.reshape(block.shape), block)
+
+
+@functools.lru_cache(1024)
+def _arranged(
+    shape: tuple[int, ...], strides: tuple[int, ...], axes: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...], bool]:
+    """Give the batch axes and all axes in the order of walking, the sizes of both groups, and who lies closer."""
+    steps = [abs(s) if n > 1 else 0 for n, s in zip(shape, strides, strict=True)]
+    batch = sorted((i for i in range(len(shape)) if i not in axes), key=lambda i: -steps[i])
+    reduced = sorted(axes, key=lambda i: -steps[i])
+    closer = _least(steps[i] for i in batch) < _least(steps[i] for i in reduced)
+    return (
+        tuple(batch),
+        (*batch, *reduced),
+        tuple(shape[i] for i in batch),
+        tuple(shape[i] for i in reduced),
+        closer,
+    )
 
 
 def _least(steps: Iterator[int]) -> float:

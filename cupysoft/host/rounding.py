@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from cupysoft.arrays import is_bfloat16
+
 __all__ = ["store"]
 
 BF16_NAN = np.uint32(0x7FC0)
@@ -15,7 +17,7 @@ HALF_BELOW = np.uint32(0x7FFF)  # just under half a unit of bfloat16, seen in fl
 
 def store(values: npt.NDArray[Any], out: npt.NDArray[Any]) -> None:
     """Write float64 (or complex128) `values` to `out`, rounded once to its type, ties to even."""
-    if out.dtype.name == "bfloat16":
+    if is_bfloat16(out.dtype):
         out.view(np.uint16)[...] = _bfloat16_bits(values)
     else:
         np.copyto(out, values, casting="same_kind")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,9 @@ from cupysoft.host.threads import for_each, ieee_arithmetic
 from cupysoft.host.words import FloatArray
 
 __all__ = ["is_plain", "log_softmax", "softmax"]
+
+KEPT = 1 << 22
+"""Terms that may be kept from one walk over long rows to the next: 32 MiB."""
 
 
 def is_plain(dtype: np.dtype[Any]) -> bool:
@@ -43,7 +45,7 @@ def softmax(x: npt.NDArray[Any], axes: tuple[int, ...], out: npt.NDArray[Any]) -
         total = np.where(np.isfinite(state.m), state.l_hi, np.nan)
         return probabilities(values, state.m, total, plain=plain)
 
-    _walk(x, axes, out, plain, whole, part)
+    _walk(x, axes, out, plain, whole, _in_pieces if plain else _by_states(part, plain=plain))
 
 
 def log_softmax(x: npt.NDArray[Any], axes: tuple[int, ...], out: npt.NDArray[Any]) -> None:
@@ -56,7 +58,11 @@ def log_softmax(x: npt.NDArray[Any], axes: tuple[int, ...], out: npt.NDArray[Any
     def whole(values: FloatArray) -> FloatArray:
         return part(values, row_state(values.copy(order="K"), plain=plain))
 
-    _walk(x, axes, out, plain, whole, part)
+    _walk(x, axes, out, plain, whole, _by_states(part, plain=plain))
+
+
+_Rows: TypeAlias = Callable[[Grid, npt.NDArray[Any], npt.NDArray[Any], Box], None]
+"""Computes the rows of one box of the batch, which are too long for a block, from a view to another."""
 
 
 def _walk(
@@ -65,9 +71,9 @@ def _walk(
     out: npt.NDArray[Any],
     plain: bool,
     whole: Callable[[FloatArray], FloatArray],
-    part: Callable[[FloatArray, State], FloatArray],
+    long_rows: _Rows,
 ) -> None:
-    """Apply `whole` to blocks of whole rows or, where rows are too long, `part` to pieces with the row's state."""
+    """Apply `whole` to blocks of whole rows or, where rows are too long for that, `long_rows` to boxes of the batch."""
     grid = Grid(x, axes, plain=plain)
     source, target = grid.ordered(x), grid.ordered(out)
 
@@ -78,16 +84,48 @@ def _walk(
     if len(grid.pieces()) == 1:
         for_each(one_block, grid.batches(), parallel=grid.parallel)
         return
+    with ieee_arithmetic():
+        for batch in grid.batches():
+            long_rows(grid, source, target, batch)
 
-    def state_of(box: Box) -> State:
-        return row_state(grid.load(source[box]), plain=plain)
 
-    def finish(box: Box, state: State) -> None:
-        grid.save(part(grid.load(source[box]), state), target[box])
+def _by_states(part: Callable[[FloatArray, State], FloatArray], *, plain: bool) -> _Rows:
+    """Merge the states of the pieces of each row, and apply `part` to the pieces with the row's state."""
 
-    for batch in grid.batches():
+    def rows(grid: Grid, source: npt.NDArray[Any], target: npt.NDArray[Any], batch: Box) -> None:
         boxes = grid.boxes(batch)
-        states = for_each(state_of, boxes, parallel=True)
-        with ieee_arithmetic():
-            state = merge_all(states)
-        for_each(functools.partial(finish, state=state), boxes, parallel=True)
+        states = for_each(lambda box: row_state(grid.load(source[box]), plain=plain), boxes, parallel=True)
+        state = merge_all(states)
+        for_each(lambda box: grid.save(part(grid.load(source[box]), state), target[box]), boxes, parallel=True)
+
+    return rows
+
+
+def _in_pieces(grid: Grid, source: npt.NDArray[Any], target: npt.NDArray[Any], batch: Box) -> None:
+    """Write the softmax, in plain float64: the maximum first, so that each exp is taken once, and kept if it can be."""
+    boxes = grid.boxes(batch)
+    largest = for_each(lambda box: grid.largest(source[box]), boxes, parallel=True)
+    m = np.maximum.reduce(largest, axis=0)[:, None]
+    kept: list[FloatArray | None] = [None] * len(boxes)
+
+    def terms(box: Box) -> FloatArray:
+        values = grid.load(source[box])
+        values -= m
+        np.exp(values, out=values)
+        return values
+
+    def total_of(place: int) -> FloatArray:
+        values = terms(boxes[place])
+        if len(m) * grid.columns <= KEPT:
+            kept[place] = values
+        return np.asarray(np.add.reduce(values, axis=1))
+
+    total = np.add.reduce(for_each(total_of, range(len(boxes)), parallel=True), axis=0)[:, None]
+
+    def finish(place: int) -> None:
+        values = kept[place]
+        values = terms(boxes[place]) if values is None else values
+        values /= total
+        grid.save(values, target[boxes[place]])
+
+    for_each(finish, range(len(boxes)), parallel=True)

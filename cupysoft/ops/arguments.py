@@ -45,8 +45,10 @@ def operand_dtype(function: str, operands: Sequence[tuple[str, object, Any]], *,
     """
     dtypes: list[Any] = []
     for name, value, array in operands:
-        accepted_dtype(function, name, array.dtype, complex_too=complex_too)
+        accepted = accepted_dtype(function, name, array.dtype, complex_too=complex_too)
         dtypes.append(value if is_weak(value) else array.dtype)
+    if len(operands) == 1 and dtypes[0] is not operands[0][1]:
+        return accepted
     return accepted_dtype(function, operands[0][0], common_dtype(*dtypes), complex_too=complex_too)
 
 

@@ -41,7 +41,8 @@ def logsumexp(a: Any, axis: Any, b: Any | None, keepdims: bool, return_sign: boo
     final = tuple(1 if i in axes else n for i, n in enumerate(shape) if keepdims or i not in axes)
     wanted = _wanted(target, out, final, dtype, return_sign)
     with target.scope():
-        inputs = [target.xp.broadcast_to(target.convert(array, dtype), shape) for _, _, array in operands]
+        inputs = [target.convert(array, dtype) for _, _, array in operands]
+        inputs = [each if each.shape == shape else target.xp.broadcast_to(each, shape) for each in inputs]
         arrays = _compute(target, inputs, axes, wanted)
     if out is not None:
         return (out[0], out[1]) if return_sign else out

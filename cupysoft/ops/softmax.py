@@ -242,7 +242,7 @@ def _compute(target: Target, x: Any, axes: tuple[int, ...], out: Any, *, log: bo
     """Compute into `out`, from a copy of `x` where the two share memory in another way than being the same view."""
     if x.size == 0:
         return
-    if not same_view(x, out) and target.overlap(x, out):
+    if target.overlap(x, out) and not same_view(x, out):
         copy = target.xp.empty(x.shape, x.dtype)
         target.assign(copy, x)
         x = copy

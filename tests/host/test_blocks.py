@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from typing import Any
 
 import numpy as np
@@ -31,9 +32,10 @@ def test_boxes_cover_every_element_once(data: st.DataObject) -> None:
     assert grid.rows * grid.columns == x.size
 
 
-@pytest.fixture
-def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Limits so low that small arrays are cut in every way."""
+@pytest.fixture(params=[0, 1 << 22])
+def small_blocks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """Limits so low that small arrays are cut in every way; terms are taken twice, or kept."""
+    monkeypatch.setattr(sys.modules["cupysoft.host.softmax"], "KEPT", request.param)
     limits = {"LONG_ROW": 20, "PIECE": 9, "TALL_ROW": 16, "TALL_PIECE": 6, "SMALL": 10}
     for name, value in limits.items():
         monkeypatch.setattr(blocks, name, value)
