@@ -30,3 +30,9 @@ def test_example(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     runpy.run_path(str(EXAMPLES / name), run_name="__main__")
     text = capsys.readouterr().out
     assert all(words in text for words in SAYS[name]), text
+
+
+def test_the_page_on_testing_shows_the_kernel_of_its_example() -> None:
+    page = (EXAMPLES.parent / "docs" / "testing-your-kernels.md").read_text()
+    shown = page.split("```cuda\n")[1].split("```")[0]
+    assert shown in (EXAMPLES / "find_a_race.py").read_text()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -78,20 +79,38 @@ def test_a_device_of_a_marks_options(simulated_device: Device) -> None:
     assert simulated_device.report.launches == 1
 
 
-def test_the_file_of_a_user(tmp_path: Path) -> None:
-    (tmp_path / "test_mine.py").write_text(USERS)
-    (tmp_path / "kernels.py").write_text(KERNELS)
+def in_a_pytest_of_its_own(folder: Path) -> str:
+    """What pytest says of the tests in a folder, which know of this checkout and nothing of its settings."""
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "cupysoft_pytest", "-p", "no:randomly", "--strict-markers", "-q"],
-        cwd=tmp_path,
+        [sys.executable, "-m", "pytest", "-p", "cupysoft_pytest", "--strict-markers", "-q"],
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert "1 failed, 2 passed, 1 error" in done.stdout, done.stdout
-    assert "RacecheckError: reverse:" in done.stdout
-    assert "takes options by name" in done.stdout
+    return done.stdout
+
+
+def test_the_file_of_a_user(tmp_path: Path) -> None:
+    (tmp_path / "test_mine.py").write_text(USERS)
+    (tmp_path / "kernels.py").write_text(KERNELS)
+    said = in_a_pytest_of_its_own(tmp_path)
+    assert "1 failed, 2 passed, 1 error" in said, said
+    assert "RacecheckError: reverse:" in said
+    assert "takes options by name" in said
+
+
+def test_the_page_on_testing_is_a_test_file_that_finds_its_race(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "testing-your-kernels.md").read_text()
+    python = [part.split("```")[0] for part in page.split("```python\n")[1:]]
+    cuda = page.split("```cuda\n")[1].split("```")[0]
+    kernel = f"shares = cupy.RawKernel({cuda!r}, 'shares', ('-DBARRIER=(void)0',))"
+    (tmp_path / "test_page.py").write_text("\n".join([*python, kernel]))
+    said = in_a_pytest_of_its_own(tmp_path)
+    assert "1 failed, 2 passed" in said
+    assert "RacecheckError: shares: race:" in said
+    assert re.search(r"rows=2,\s+E\s+columns=2,\s+E\s+blocks=1,\s+E\s+threads=32,", said), said
 
 
 def test_an_installed_package_has_the_plugin() -> None:
