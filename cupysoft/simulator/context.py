@@ -75,6 +75,7 @@ class Slot(IntEnum):
     PATIENCE = 57  # (in) rounds of its warps' budgets after which a block is left with YIELD; 0 = none
     COPIES = 58  # (in) pointer to the warps' queues of asynchronous copies
     GRID_WORKSPACE = 59  # (in) generic address of the memory of the grid's barrier; 0 = no cooperative launch
+    VALUES = 60  # (in) seed of results that hardware may give in more than one way; 0 = as published
     BARRIERS = 64  # (block) BARRIER_IDS records of BARRIER_FIELDS slots
 
 
@@ -132,3 +133,4 @@ class ErrorKind(IntEnum):
     EXITED_LANES = 26  # a warp instruction whose mask names lanes that have exited
     COPY_PENDING = 27  # shared memory that an asynchronous copy, not yet waited for, will write
     DIVIDED_WARP = 28  # lanes of one warp wait at one barrier in different places
+    PARTIAL_WARP = 29  # an instruction of the whole warp that not all of its 32 lanes execute

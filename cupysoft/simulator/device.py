@@ -46,8 +46,8 @@ class Device:
         Whether memory, races, initialisation and synchronisation are checked and everything is counted. Results are
         the same bit for bit; it takes longer.
     seed : int, optional
-        Draws the order of blocks and of the warps in a block, to find what depends on it. Then one thread runs
-        everything, and the same seed gives the same order again.
+        Draws the order of blocks and of the warps in a block, to find what depends on it, and sums of matrix
+        instructions within a bound. Then one thread runs everything, and the same seed gives the same again.
     fast : bool
         Whether warps whose lanes stay together may run in the fast version, which is for speed alone. Checks and
         seeds need the masked version and do without.

@@ -35,6 +35,7 @@ _CLASSES: dict[ErrorKind, type[SimulatorError]] = {
     ErrorKind.DIVIDED_WARP: SynccheckError,
     ErrorKind.NOT_A_MEMBER: SynccheckError,
     ErrorKind.EXITED_LANES: SynccheckError,
+    ErrorKind.PARTIAL_WARP: SynccheckError,
     ErrorKind.OUT_OF_BOUNDS: MemcheckError,
     ErrorKind.MISALIGNED: MemcheckError,
     ErrorKind.READ_ONLY: MemcheckError,
@@ -101,6 +102,8 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
             return f"{missing} execute a warp instruction whose member mask does not name them"
         case ErrorKind.EXITED_LANES:
             return f"the member mask of a warp instruction names {missing}, which have exited"
+        case ErrorKind.PARTIAL_WARP:
+            return f"a matrix instruction needs all 32 lanes of the warp, and {missing} are not there"
         case ErrorKind.UNINITIALISED:
             return f"read of {size} bytes that nobody wrote, from {place}"
         case ErrorKind.WRITE_AFTER_WRITE:
@@ -136,7 +139,7 @@ def _verb(where: Where | None) -> str:
     if where is None:
         return "access"
     verbs = {"ld": "read", "st": "write", "atom": "atomic access", "red": "atomic access", "cp": "copy"}
-    return verbs.get(where.opcode, "access")
+    return verbs.get(where.opcode.removesuffix("matrix"), "access")
 
 
 def _place(site: Site, memory: int, address: int) -> str:

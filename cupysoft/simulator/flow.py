@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ..errors import SimulatorError
-from .ptx import Address, Function, Instruction, Label, Negated, Operand, Pair, Register, Symbol, Vector
+from .ptx import Address, Function, Immediate, Instruction, Label, Negated, Operand, Pair, Register, Symbol, Vector
 
-__all__ = ["Block", "Flow", "analyse", "definitions", "is_block_barrier", "is_meeting", "uses"]
+__all__ = ["Block", "Flow", "analyse", "definitions", "is_block_barrier", "is_meeting", "members_of", "uses"]
 
 #: Opcodes whose first operand is no destination.
 _NO_DESTINATION = frozenset(
@@ -17,6 +17,8 @@ _NO_DESTINATION = frozenset(
 )
 _ENDS = frozenset(("bra", "brx", "exit", "ret", "trap", "nanosleep"))
 _WARP = frozenset(("shfl", "vote", "match", "redux", "elect"))
+#: Opcodes that every lane of the warp executes together; they have no operand for the lanes that take part.
+_WHOLE_WARP = frozenset(("mma", "ldmatrix", "stmatrix", "movmatrix"))
 
 
 @dataclass(slots=True)
@@ -70,7 +72,12 @@ def is_meeting(instruction: Instruction) -> bool:
     """Tell whether lanes of a warp exchange something, or wait for each other, here."""
     if instruction.opcode in ("bar", "barrier"):
         return instruction.has("warp")
-    return instruction.opcode in _WARP and instruction.has("sync")
+    return instruction.opcode in _WARP | _WHOLE_WARP and instruction.has("sync")
+
+
+def members_of(instruction: Instruction) -> Operand:
+    """Return the mask of the lanes that meet at an instruction."""
+    return Immediate("0xffffffff") if instruction.opcode in _WHOLE_WARP else instruction.operands[-1]
 
 
 def is_block_barrier(instruction: Instruction) -> bool:
@@ -130,10 +137,10 @@ def _starts(code: list[Instruction], labels: dict[str, int]) -> list[int]:
         if index in starts:
             mask = None
         barrier = instruction.opcode in ("bar", "barrier")
-        if is_meeting(instruction) and (barrier or mask != instruction.operands[-1]):
+        if is_meeting(instruction) and (barrier or mask != members_of(instruction)):
             starts.add(index)
             # Lanes pass a warp barrier together but maybe in different places, which tells nothing of what follows.
-            mask = None if barrier else instruction.operands[-1]
+            mask = None if barrier else members_of(instruction)
         if mask in list(definitions(instruction)):
             mask = None
     return sorted(starts)

@@ -129,6 +129,8 @@ class LoadedKernel:
         schedule.together = cooperative
         slots.append((Slot.STOP, schedule.stop_address))
         slots.append((Slot.SEED, 0 if seed is None else random.Random(f"{seed} {number}").getrandbits(62) | 1))
+        # The same in every launch: like a device's own, results that are drawn depend on the operands alone.
+        slots.append((Slot.VALUES, 0 if seed is None else random.Random(f"{seed} values").getrandbits(62) | 1))
         spare = self._spare.setdefault((block, dynamic, cooperative), [])
 
         def workspace() -> Workspace:

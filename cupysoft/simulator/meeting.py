@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .code import LANES
+from .flow import members_of
 from .layout import StateOffset
 from .literals import integer
 from .pcs import AT_BARRIER, BLOCK_BITS, MEETING, load_counters, store_counters
@@ -28,7 +29,7 @@ def meet(e: Emitter, number: int) -> None:
     code = e.code
     barrier = e.instruction.opcode in ("bar", "barrier")
     waiting = MEETING | number | (AT_BARRIER if barrier else 0)
-    mask = e.instruction.operands[-1]
+    mask = members_of(e.instruction)
     masks = e.constant("i32", integer(mask.text)) if isinstance(mask, Immediate) else e.read(mask, "b32")
     waited = e.map("icmp eq <W x i32> {0}, {1}", load_counters(e), e.constant("i32", waiting))
     name = f"%meeting.{number}"

@@ -6,10 +6,11 @@ __all__ = ["ModuleText"]
 
 
 class ModuleText:
-    """Collects what the functions of a module need beside themselves."""
+    """Collects what the functions of a module need beside themselves; `architecture` is that of the PTX."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, architecture: int) -> None:
         self.width = width
+        self.architecture = architecture
         self.buffers: dict[str, int] = {}
         self._functions: dict[str, str] = {}
         self._declarations: dict[str, None] = {}

@@ -211,6 +211,11 @@ class Module:
     functions: dict[str, Function] = field(default_factory=dict)
 
     @property
+    def architecture(self) -> int:
+        """The number of the target: 90 of ``sm_90a``; 0 where there is none."""
+        return int("".join(filter(str.isdigit, self.target)) or 0)
+
+    @property
     def kernels(self) -> dict[str, Function]:
         """The functions that can be launched."""
         return {name: each for name, each in self.functions.items() if each.entry}

@@ -80,6 +80,9 @@ class Checks(Protocol):
     def warp_sync(self, e: Emitter) -> None:
         """Hear that the active lanes were ordered by ``bar.warp.sync`` or a like instruction."""
 
+    def whole_warp(self, e: Emitter) -> None:
+        """Hear that the active lanes are at an instruction that needs all 32; it orders nothing."""
+
     def barrier(self, e: Emitter) -> None:
         """Hear that the active lanes arrive at a block barrier."""
 
@@ -116,6 +119,9 @@ class Unchecked:
 
     def warp_sync(self, e: Emitter) -> None:
         """Do nothing."""
+
+    def whole_warp(self, e: Emitter) -> None:
+        """Let those go on that are there."""
 
     def barrier(self, e: Emitter) -> None:
         """Do nothing."""

@@ -60,7 +60,7 @@ def translate(
     with_known_operands(kernel)
     flow = analyse(kernel)
     layout = place(kernel, module.variables, flow.crossing)
-    text = ModuleText(width)
+    text = ModuleText(width, module.architecture)
     e = Emitter(text, layout, checks)
     e.branch_targets = kernel.branch_targets
     checks.kernel(e)

@@ -107,18 +107,7 @@ class Checked:
 
     def missing(self, e: Emitter, missing: str) -> None:
         """A lane that the mask names does not come, and nobody else can move."""
-        e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
-        _add(e, FAIL)
-        code = e.code
-        lane = code.line(f"call i32 @llvm.cttz.i32(i32 {e.active_name}, i1 true)")
-        thread = code.line(f"add i32 {code.line('shl i32 %warp, 5')}, {lane}")
-        wide = code.line(f"zext i32 {thread} to i64")
-        mask = code.line(f"zext i32 {missing} to i64")
-        code.effect(
-            f"call void @check_fail(ptr %ctx, i64 {ErrorKind.MISSING_LANES.value}, i32 {e.index}, i64 {wide},"
-            f" i64 {mask}, i64 0, i64 -1, i64 0)"
-        )
-        e.fail_if("true")
+        _miss(e, ErrorKind.MISSING_LANES, missing)
 
     def warp_sync(self, e: Emitter) -> None:
         """Hold the member mask against the lanes, and order what they did before."""
@@ -139,8 +128,35 @@ class Checked:
         e.fail_if(wrong)
         e.fail_if(e.code.line("call i1 @check_warp_sync(ptr %ctx, i32 %warp)"))
 
+    def whole_warp(self, e: Emitter) -> None:
+        """Lanes that have exited, or that a small block never had, are missing too."""
+        code = e.code
+        fine, partial = code.fresh("whole"), code.fresh("partial")
+        absent = code.line(f"xor i32 {e.active_bits()}, -1")
+        code.effect(f"br i1 {code.line(f'icmp eq i32 {absent}, 0')}, label %{fine}, label %{partial}")
+        code.label(partial)
+        _miss(e, ErrorKind.PARTIAL_WARP, absent)
+        code.effect(f"br label %{fine}")
+        code.label(fine)
+
     def barrier(self, e: Emitter) -> None:
         """The driver counts the barriers that are passed; the next access of shared memory looks there."""
+
+
+def _miss(e: Emitter, kind: ErrorKind, missing: str) -> None:
+    """Report lanes, a scalar mask, that do not take part, with the first lane that does; and end the warp."""
+    e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
+    _add(e, FAIL)
+    code = e.code
+    lane = code.line(f"call i32 @llvm.cttz.i32(i32 {e.active_name}, i1 true)")
+    thread = code.line(f"add i32 {code.line('shl i32 %warp, 5')}, {lane}")
+    wide = code.line(f"zext i32 {thread} to i64")
+    mask = code.line(f"zext i32 {missing} to i64")
+    code.effect(
+        f"call void @check_fail(ptr %ctx, i64 {kind.value}, i32 {e.index}, i64 {wide},"
+        f" i64 {mask}, i64 0, i64 -1, i64 0)"
+    )
+    e.fail_if("true")
 
 
 def _named(e: Emitter, masks: Value) -> tuple[str, str]:

@@ -39,6 +39,7 @@ _FAMILIES = (
     "asynchronous",
     "warp",
     "reduction",
+    "matrix",
     "atomic",
     "barrier",
 )

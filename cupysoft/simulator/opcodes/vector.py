@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from ..literals import bits_of, llvm_type
+from ..strips import Strips, Value
 
 if TYPE_CHECKING:
-    from ..emitter import Emitter, Value
+    from ..emitter import Emitter
     from ..ptx import Instruction, Operand
 
 __all__ = ["Scalar", "Vector", "halves", "joined", "read", "select", "sources", "write"]
@@ -26,7 +27,7 @@ class Vector:
 
     __slots__ = ("emitter", "type", "value")
 
-    def __init__(self, emitter: Emitter, type_: str, value: Value) -> None:
+    def __init__(self, emitter: Strips, type_: str, value: Value) -> None:
         self.emitter = emitter
         self.type = type_
         self.value = value
