@@ -91,7 +91,7 @@ def checked_out(
     if array.dtype != dtype:
         order = "" if array.dtype.isnative else " in foreign byte order"
         raise OutError(f"{function}: {argument} has dtype {array.dtype.name}{order}; {expected}")
-    if isinstance(array, np.ndarray) and not array.flags.writeable:
+    if _read_only(out, array):
         raise OutError(f"{function}: {argument} is read-only; {expected}")
     if _shares_with_itself(array):
         raise OutError(
@@ -99,6 +99,14 @@ def checked_out(
             f"{expected}"
         )
     return array
+
+
+def _read_only(value: object, array: Any) -> bool:
+    """Whether NumPy, or the library that `value` is from, forbids to write to it; CuPy forbids nothing."""
+    if isinstance(array, np.ndarray):
+        return not array.flags.writeable
+    interface = None if array is value else getattr(value, "__cuda_array_interface__", None)
+    return interface is not None and bool(interface["data"][1])
 
 
 def _described(value: object) -> str:

@@ -80,6 +80,8 @@ class CudaTarget(_ByKernels):
     def __init__(self, function: str, operands: Mapping[str, object]) -> None:
         self.xp = cuda.import_cupy()
         arrays = {name: cuda.as_cupy(value) for name, value in operands.items() if library_of(value) != "numpy"}
+        # Another library is asked once for each: it may order its stream and ours each time.
+        self._taken = {id(operands[name]): array for name, array in arrays.items()}
         places = {name: array.device.id for name, array in arrays.items()}
         if len(set(places.values())) > 1:
             came = ", ".join(f"{name} on device {place}" for name, place in places.items())
@@ -96,7 +98,9 @@ class CudaTarget(_ByKernels):
         """Give a CUDA array of any library as a CuPy array, if it lies on this device."""
         if library_of(value) == "numpy":
             return None
-        array = cuda.as_cupy(value)
+        array = self._taken.get(id(value))
+        if array is None:
+            array = cuda.as_cupy(value)
         return array if array.device.id == self.device_id else None
 
     def array(self, function: str, argument: str, value: object) -> Any:

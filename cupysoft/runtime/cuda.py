@@ -175,7 +175,7 @@ def as_cupy(value: Any) -> Any:
     cupy = import_cupy()
     if isinstance(value, cupy.ndarray):
         return value
-    if hasattr(value, "__dlpack__"):  # first, for it orders the two streams itself
+    if hasattr(value, "__dlpack_device__"):  # first, for it orders the two streams itself
         return cupy.from_dlpack(value)
     return _from_interface(cupy, value)
 

@@ -9,6 +9,7 @@ import pytest
 
 import cupysoft
 from cupysoft.errors import DtypeError, LaunchError, OutError, ShapeError
+from cupysoft.runtime import cuda
 from tests.ops.cupy_double import CupyDouble, DeviceArray, Foreign, use_double
 
 X = np.random.default_rng(0).normal(scale=5, size=(4, 6)).astype("f4")
@@ -56,6 +57,33 @@ def test_other_libraries_come_back_as_cupy(cupy: CupyDouble) -> None:
     out = Foreign(np.empty_like(X))
     assert cupysoft.softmax(DeviceArray(X), axis=1, out=out) is out
     assert_on_device(out.array, cupysoft.softmax(X, axis=1))
+
+
+def test_other_libraries_are_asked_once_a_call(cupy: CupyDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time they may make their stream wait for ours."""
+    asked: list[object] = []
+    take = cuda.as_cupy
+
+    def noted(value: object) -> Any:
+        asked.append(value)
+        return take(value)
+
+    monkeypatch.setattr(cuda, "as_cupy", noted)
+    x, b = Foreign(X.copy()), Foreign(X)
+    cupysoft.logsumexp(x, axis=1, b=b)
+    assert asked == [x, b]
+    asked.clear()
+    cupysoft.softmax(x, axis=1, out=x)
+    assert asked == [x]
+
+
+def test_out_of_another_library_may_be_read_only(cupy: CupyDouble) -> None:
+    out = Foreign(np.zeros_like(X))
+    out.__cuda_array_interface__ = {"data": (0, True)}  # type: ignore[attr-defined]
+    with pytest.raises(OutError, match="softmax: out is read-only"):
+        cupysoft.softmax(DeviceArray(X), axis=1, out=out)
+    assert (out.array.memory == 0).all()
+    assert not cupy.launched
 
 
 def test_the_arrays_device_is_made_current(cupy: CupyDouble) -> None:

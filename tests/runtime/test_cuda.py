@@ -182,6 +182,7 @@ class Exporter:
         }
         if dlpack:
             self.__dlpack__ = lambda stream: self.asked.append(stream)
+            self.__dlpack_device__ = lambda: (2, 0)
 
 
 def test_cupy_arrays_are_taken_as_they_are(cupy_double: CupyDouble) -> None:
@@ -193,6 +194,14 @@ def test_dlpack_orders_the_streams_itself(cupy_double: CupyDouble) -> None:
     exporter = Exporter(None, dlpack=True)
     assert as_cupy(exporter).data.ptr == 0x7000
     assert exporter.asked == [7]
+
+
+def test_half_of_dlpack_does_not_count(cupy_double: CupyDouble) -> None:
+    """CuPy asks for the device first."""
+    exporter = Exporter(None, dlpack=True)
+    del exporter.__dlpack_device__
+    assert as_cupy(exporter).data.ptr == 0x7000
+    assert exporter.asked == []
 
 
 @pytest.mark.parametrize("producer", [None, 7, 2])
