@@ -167,6 +167,24 @@ def test_the_index_by_axes() -> None:
     assert np.array_equal([row, column], np.indices((7, 5)))
 
 
+def test_axes_are_merged_where_cupy_merges_them() -> None:
+    text = "n = _ind.ndim * 100 + _ind.get()[_ind.ndim - 1]"
+    x = np.zeros((4, 6, 10), np.int8)
+    for view, ndim, last in (
+        (x, 1, 239),  # contiguous
+        (x[:, :, ::2], 1, 119),  # the same step everywhere
+        (x[:, :1, 1:4], 2, 2),  # an axis of one element goes
+        (x[:, :3], 2, 29),  # the last two go on into one another
+        (x.transpose(2, 0, 1), 2, 23),
+        (x.transpose(2, 1, 0), 3, 3),
+        (x[0, :, ::2], 2, 4),  # of two axes with gaps none is merged, though they could be
+        (x[0], 1, 59),
+    ):
+        n = np.zeros(view.shape, np.int64)
+        simulator.ElementwiseKernel("int8 x", "int64 n", text, "merged")(view, n)
+        assert n.max() == ndim * 100 + last, view.strides
+
+
 def test_text_around_the_loop_and_in_front_of_the_kernel() -> None:
     kernel = simulator.ElementwiseKernel(
         "T x, raw int32 count", "T y", "mine += twice(x) > 4; y = twice(x)", "around",
