@@ -11,3 +11,4 @@ root_doc = "index"
 numpydoc_show_class_members = False
 html_theme = "alabaster"
 exclude_patterns = ["_build"]
+myst_heading_anchors = 2  # so that pages can link to sections of one another, as they can where Git's hosts show them

@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PAGES = ("README.md", "CONTRIBUTING.md", "docs/simulator.md", "docs/testing-your-kernels.md")
 BLOCK = re.compile(r"^( *)```python\n(?P<code>.*?)^\1```\n(?:\n\1```\n(?P<output>.*?)^\1```\n)?", re.M | re.S)
-LINK = re.compile(r"\]\((?!http)([^)#]+)\)")
+LINK = re.compile(r"\]\((?!http)([^)#]+)(?:#([^)]+))?\)")
 
 
 def program(page: str) -> tuple[str, str]:
@@ -37,11 +37,19 @@ def test_python_of_a_page_runs_and_prints_what_it_says(page: str) -> None:
         assert said in ("", printed)
 
 
+def sections(page: Path) -> set[str]:
+    """Names by which the sections of a page are linked to."""
+    titles = re.findall(r"^#+ (.*)$", page.read_text(), re.M)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
 @pytest.mark.parametrize("page", [*PAGES, *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))])
 def test_links_and_commands_name_what_is_there(page: str) -> None:
     text = (ROOT / page).read_text()
-    for target in LINK.findall(text):
-        assert (ROOT / page).parent.joinpath(target).exists(), f"{page} links to {target}"
+    for target, section in LINK.findall(text):
+        path = (ROOT / page).parent / target
+        assert path.exists(), f"{page} links to {target}"
+        assert not section or section in sections(path), f"{page} links to {target}#{section}"
     for command in re.findall(r"`([^`\n]+)`", text):
         for path in re.findall(r"(?:tests|benchmarks|examples)/[\w./]*", command):
             assert (ROOT / path).exists(), f"{page}: {command}"
