@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, SupportsIndex
 
 from cupysoft.arrays import normalize_axes
 from cupysoft.errors import ShapeError
@@ -14,7 +14,7 @@ from cupysoft.ops.targets import target_of
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 
 
-def softmax(x: Any, axis: int | tuple[int, ...] | None = None, *, out: Any | None = None) -> Any:
+def softmax(x: Any, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = None, *, out: Any | None = None) -> Any:
     """Softmax of `x` over `axis`: ``exp(x) / sum(exp(x))``.
 
     Parameters
@@ -88,7 +88,9 @@ def softmax(x: Any, axis: int | tuple[int, ...] | None = None, *, out: Any | Non
     return _normalized("softmax", x, axis, out, log=False)
 
 
-def log_softmax(x: Any, axis: int | tuple[int, ...] | None = None, *, out: Any | None = None) -> Any:
+def log_softmax(
+    x: Any, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = None, *, out: Any | None = None
+) -> Any:
     """Logarithm of the softmax of `x` over `axis`: ``x - logsumexp(x)``.
 
     Parameters
@@ -142,7 +144,7 @@ def log_softmax(x: Any, axis: int | tuple[int, ...] | None = None, *, out: Any |
 
 def logsumexp(
     a: Any,
-    axis: int | tuple[int, ...] | None = None,
+    axis: SupportsIndex | tuple[SupportsIndex, ...] | None = None,
     b: Any | None = None,
     keepdims: bool = False,
     return_sign: bool = False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 
@@ -68,7 +68,7 @@ class SoftmaxState:
     dtype: np.dtype[Any]
 
     @classmethod
-    def from_array(cls, x: Any, axis: int | tuple[int, ...] | None = None) -> SoftmaxState:
+    def from_array(cls, x: Any, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = None) -> SoftmaxState:
         """Make the state of one part.
 
         Parameters

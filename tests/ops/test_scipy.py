@@ -147,6 +147,15 @@ def test_host_arrays_of_other_libraries(function: str) -> None:
     assert_same(getattr(cupysoft, function)(Exported(x), axis=1), scipys(function)(x, axis=1))
 
 
+def test_axes_are_any_integers() -> None:
+    """NumPy's, too, which the type checker of this project confirms here."""
+    x = np.arange(6.0).reshape(2, 3)
+    np.testing.assert_array_equal(cupysoft.softmax(x, axis=np.int64(1)), cupysoft.softmax(x, axis=1))
+    np.testing.assert_array_equal(cupysoft.log_softmax(x, axis=(np.int8(-2), 1)), cupysoft.log_softmax(x))
+    np.testing.assert_array_equal(cupysoft.logsumexp(x, axis=np.uint8(0)), cupysoft.logsumexp(x, axis=0))
+    assert cupysoft.SoftmaxState.from_array(x, np.int32(1)).axis == (1,)
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_as_many_axes_as_numpy_has(function: str) -> None:
     x = np.arange(16.0).reshape((2,) * 4 + (1,) * 60)
