@@ -7,7 +7,7 @@ import pytest
 
 from cupysoft import simulator
 from cupysoft.errors import InitcheckError, MemcheckError, RacecheckError, SynccheckError, UnknownInstructionError
-from tests.simulator.devices import every_device, launch
+from tests.simulator.devices import every_device, launch, unchecked
 from tests.simulator.harness import Array
 
 #: Shared memory of 64 rows of 8 elements; each lane takes a row from the array `rows`.
@@ -203,6 +203,20 @@ def test_lanes_that_do_not_come_are_reported() -> None:
         line = assembly(opcode, 1, ".shared")
         with pytest.raises(SynccheckError, match=opcode):
             launch(simulator.Device(), SETUP + f"if (i < 8) {{ {line} }}", [x, rows, y], parameters=PARAMETERS)
+
+
+@unchecked
+def test_rows_of_lanes_that_have_exited_are_left_alone(device: simulator.Device) -> None:
+    """Without checks their addresses are not used: such a row reads as zeros, and is not written."""
+    x, rows = operands()
+    rows[20:] = 1 << 24
+    y = np.zeros((32, 4), np.uint32)
+    body = SETUP + 'asm volatile("" : "+r"(p)); if (i >= 20) return;' + assembly("ldmatrix", 4, ".shared")
+    body += assembly("stmatrix", 4, ".shared") + "for (int k = 0; k < 4; k++) y[4 * i + k] = r[k];"
+    launch(device, body, [x, rows, y], parameters=PARAMETERS)
+    tiles = np.zeros((4, 8, 8), np.uint16)
+    tiles.reshape(32, 8)[:20] = x[rows[:20]]
+    assert np.array_equal(y[:20], fragments(tiles)[:20])
 
 
 @pytest.mark.parametrize(
