@@ -8,24 +8,22 @@ from __future__ import annotations
 import json
 import re
 import threading
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 
 from cupysoft.errors import CompileError, MissingDependencyError
 from cupysoft.runtime import nvrtc
 from cupysoft.runtime.cache import cache, digest
+from cupysoft.runtime.compiled import Compiled, Kind, packed, unpacked
 from cupysoft.runtime.cupy_headers import CupyHeaders, cupy_headers
 from cupysoft.runtime.includes import include_folders, included
-from cupysoft.runtime.parameters import Parameter, parameters, static_shared
-from cupysoft.runtime.resources import Resources, resources
+from cupysoft.runtime.parameters import parameters, static_shared
 from cupysoft.runtime.toolchain import toolchain
 
 __all__ = ["OUR_OPTIONS", "Compiled", "Kind", "compile"]
-
-Kind = Literal["ptx", "cubin"]
 
 #: Multiplications and additions are fused only where the source says so, subnormals are kept, division and root are
 #: rounded correctly: so the PTX is exact to the bit and means the same on every device.
@@ -48,59 +46,6 @@ _NO_HEADER = re.compile(r'(?:cannot|could not) open source file "([^"]+)"')
 _CUDA_HEADER = re.compile(
     r"cuda[/_.]|cuComplex\.h|curand|nv/|cooperative_groups|mma\.h|math_constants|vector_types|cub/|thrust/"
 )
-
-
-@dataclass(frozen=True)
-class Compiled:
-    """One compilation.
-
-    Parameters
-    ----------
-    arch : str
-        Architecture it was compiled for, such as ``"sm_90"``; lower than asked where NVRTC does not know that one.
-    kind : {"ptx", "cubin"}
-        What `code` is; PTX instead of a cubin where the architecture is unknown, for the driver to translate.
-    code : bytes
-        The PTX text or the ELF image.
-    names : mapping
-        Name expression to the name in `code`.
-    log : str
-        What the compiler said; with a cubin, the resources that every kernel takes.
-    key : str
-        Hash of what went in; stem of the file in the cache.
-    parameters : mapping
-        Lowered name of each kernel to its parameters.
-    nvrtc : tuple of two ints
-        Version of the compiler.
-    shared : int
-        Bytes of static shared memory.
-    assemble : callable, optional
-        Compiles the same source to a cubin.
-    """
-
-    arch: str
-    kind: Kind
-    code: bytes
-    names: Mapping[str, str]
-    log: str
-    key: str
-    parameters: Mapping[str, tuple[Parameter, ...]] = field(default_factory=dict)
-    nvrtc: tuple[int, int] = (0, 0)
-    shared: int = 0
-    assemble: Callable[[], Compiled] | None = field(default=None, repr=False, compare=False)
-
-    def resources(self, name: str) -> Resources | None:
-        """What a kernel takes of a processor, by its lowered name; None where NVRTC is not there to assemble it."""
-        try:
-            assembled = self if self.kind == "cubin" or self.assemble is None else self.assemble()
-        except MissingDependencyError:
-            return None
-        return resources(assembled.log).get(name) if assembled.kind == "cubin" else None
-
-    @property
-    def path(self) -> Path | None:
-        """A file that holds `code` and nothing else; None where no file can be written."""
-        return cache().file(self.key, f".{self.kind}", self.code)
 
 
 _kept: dict[str, Compiled] = {}
@@ -161,7 +106,7 @@ def compile(
         found = _kept.get(key) or _fetch(key) or (None if tools.identity else _fetch_of_any_compiler(request))
         if found is None:
             found = _run(code, name, arch, names, everything, kind, key, reach)
-            cache().put(key, _SUFFIX, _packed(found))
+            cache().put(key, _SUFFIX, packed(found))
         assemble = partial(compile, code, name=name, arch=arch, names=names, options=options, our_rules=our_rules)
         _kept[key] = found = replace(found, assemble=partial(assemble, kind="cubin"))
     return found
@@ -169,7 +114,7 @@ def compile(
 
 def _fetch(key: str) -> Compiled | None:
     data = cache().get(key, _SUFFIX)
-    return None if data is None else _unpacked(key, data)
+    return None if data is None else unpacked(key, data)
 
 
 def _fetch_of_any_compiler(request: str) -> Compiled | None:
@@ -257,34 +202,3 @@ def _refuse(failure: nvrtc.Failure, name: str, options: Sequence[str], reach: Cu
     place = _ERROR_LINE.search(failure.log)
     what = f"{place['file']}, line {place['line']}: {place['text']}" if place else f"{name}: {failure.result}"
     raise CompileError(f"compile: {what}\noptions: {' '.join(options)}\nlog:\n{failure.log or failure.result}")
-
-
-def _packed(compiled: Compiled) -> bytes:
-    """An entry: one line of JSON, then the code."""
-    head = {
-        "arch": compiled.arch,
-        "kind": compiled.kind,
-        "names": dict(compiled.names),
-        "log": compiled.log,
-        "nvrtc": compiled.nvrtc,
-        "shared": compiled.shared,
-        "parameters": {
-            kernel: [[each.type, each.size, each.align, each.offset] for each in listed]
-            for kernel, listed in compiled.parameters.items()
-        },
-    }
-    return json.dumps(head).encode() + b"\n" + compiled.code
-
-
-def _unpacked(key: str, data: bytes) -> Compiled | None:
-    """The compilation in an entry; None where another version of this package wrote something else there."""
-    line, _, code = data.partition(b"\n")
-    try:
-        head = json.loads(line)
-        listed = {kernel: tuple(Parameter(*each) for each in params) for kernel, params in head["parameters"].items()}
-        major, minor = head["nvrtc"]
-        return Compiled(
-            head["arch"], head["kind"], code, head["names"], head["log"], key, listed, (major, minor), head["shared"]
-        )
-    except (ValueError, KeyError, TypeError):
-        return None

@@ -8,7 +8,6 @@ import numpy as np
 
 from ..errors import LaunchError
 from ..runtime.compile import Compiled
-from ..runtime.resources import resources
 from .compiled import CompiledKernel
 from .device import Device, current
 from .loading import Loader
@@ -71,11 +70,9 @@ class KernelAttributes:
     @property
     def num_regs(self) -> int:
         """Registers of a thread, by NVRTC's own assembler; -1 for PTX from a file."""
-        origin, arch = self._module.origin, _arch()
-        if origin.code is None:
-            return -1
-        assembled = origin.compiled(arch, "cubin")
-        return resources(assembled.log)[self._lowered(assembled)].registers if assembled.kind == "cubin" else -1
+        compiled = self._module.load(_arch())[0]
+        found = compiled.resources(self._lowered(compiled))
+        return -1 if found is None else found.registers
 
     @property
     def ptx_version(self) -> int:

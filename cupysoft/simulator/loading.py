@@ -11,7 +11,7 @@ from typing import IO
 
 from ..errors import CompileError, DtypeError, LaunchError
 from ..runtime.cache import digest
-from ..runtime.compile import Compiled, Kind, compile
+from ..runtime.compile import Compiled, compile
 from ..runtime.cupy_headers import cupy_headers
 from ..runtime.parameters import parameters, static_shared
 from .device import LoadedModule
@@ -53,15 +53,15 @@ class Origin:
     name_expressions: tuple[str, ...] = ()
     translate_cucomplex: bool = False
 
-    def compiled(self, arch: str, kind: Kind = "ptx") -> Compiled:
-        """PTX for an architecture; of code also a cubin, for what the assembler reports."""
+    def compiled(self, arch: str) -> Compiled:
+        """PTX for an architecture."""
         if self.code is None:
             return self._read(arch)
         code = self.code
         if self.translate_cucomplex and cupy_headers().version:
             code = _CUCOMPLEX.sub("#include <cupy/complex.cuh>\n#include <cupy/cuComplex_bridge.h>", code)
         options = as_cupy_compiles(self.options)
-        return compile(code, arch=arch, names=self.name_expressions, options=options, kind=kind, our_rules=False)
+        return compile(code, arch=arch, names=self.name_expressions, options=options, our_rules=False)
 
     def _read(self, arch: str) -> Compiled:
         data = Path(self.path or "").read_bytes()
