@@ -175,6 +175,13 @@ class Device:
             raise LaunchError(
                 f"{label}: a block of {block} has {threads} threads; at most {limits.threads} are allowed"
             )
+        for directive, extents in loaded.kernel.limits.items():
+            bound = math.prod(extents)
+            if directive == "maxntid" and threads > bound or directive == "reqntid" and threads != bound:
+                word = "at most" if directive == "maxntid" else "exactly"
+                raise LaunchError(
+                    f"{label}: a block of {block} has {threads} threads; the kernel was compiled for {word} {bound}"
+                )
         shared = loaded.kernel.shared_bytes + dynamic
         if dynamic < 0 or shared > limits.shared:
             raise LaunchError(

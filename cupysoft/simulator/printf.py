@@ -97,7 +97,8 @@ def _formatted(pattern: str, raw: bytes, memory: AddressMap | None) -> str:
         if kind == "s":
             return (head + "s") % string_at(int(arguments.take("Q")), memory)
         if kind == "p":
-            return ("%" + match["flags"].replace("0", "") + width + "s") % hex(int(arguments.take("Q")))
+            place = int(arguments.take("Q"))
+            return ("%" + match["flags"].replace("0", "") + width + "s") % (hex(place) if place else "(nil)")
         if kind == "c":
             return (head + "s") % chr(int(arguments.take("i")) & 255)
         if kind == "n":

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cupysoft import simulator
+from cupysoft.errors import MemcheckError
 from tests.simulator.devices import every_device, ints, launch
 from tests.simulator.harness import Array
 
@@ -125,3 +126,53 @@ def test_reductions_without_a_result(device: simulator.Device) -> None:
     asm volatile("red.global.add.noftz.f16 [%0], %1;" :: "l"(y + 1), "h"(v) : "memory");"""
     launch(device, body, [y], block=20, parameters="unsigned short* y", before="#include <cuda_fp16.h>")
     assert y.view(np.float16).tolist() == [sum(range(-7, 13))] * 2
+
+
+VECTORS = [
+    ("float4", "make_float4(1, 2, 3, 4)", np.float32, 4),
+    ("float2", "make_float2(1, 2)", np.float32, 2),
+]
+
+
+@pytest.mark.parametrize(("type_", "value", "dtype", "parts"), VECTORS)
+@every_device
+def test_vectors_are_added_element_by_element(
+    device: simulator.Device, type_: str, value: str, dtype: type, parts: int
+) -> None:
+    y = np.zeros((40, parts), dtype)
+    body = f"int i = threadIdx.x; {type_} old = atomicAdd(y + 1, {value}); if (i == 0 && blockIdx.x == 0) y[39] = old;"
+    launch(device, body, [y], grid=3, block=33, parameters=f"{type_}* y")
+    assert y[1].tolist() == [99 * (part + 1) for part in range(parts)]
+    assert y[39].tolist() == [y[39, 0] * (part + 1) for part in range(parts)]
+
+
+def test_a_vector_beyond_the_end_is_caught() -> None:
+    y = np.zeros(6, np.float32)
+    with pytest.raises(MemcheckError, match="out-of-bounds atomic access of 16 bytes: element 4 of argument 0"):
+        launch(simulator.Device(), "atomicAdd(y + 1, make_float4(1, 2, 3, 4));", [y], block=1, parameters="float4* y")
+
+
+@every_device
+def test_compare_and_swap_and_exchange_of_16_bytes(device: simulator.Device) -> None:
+    y = np.zeros((3, 2), np.uint64)
+    before = r"""
+    struct alignas(16) Pair { unsigned long long low, high; };
+    __device__ Pair swap(Pair* p, Pair e, Pair v) {
+        Pair r;
+        asm volatile("{ .reg .b128 e, v, r; mov.b128 e, {%2, %3}; mov.b128 v, {%4, %5}; atom.cas.b128 r, [%6], e, v; "
+                     "mov.b128 {%0, %1}, r; }" : "=l"(r.low), "=l"(r.high)
+                     : "l"(e.low), "l"(e.high), "l"(v.low), "l"(v.high), "l"(p) : "memory");
+        return r;
+    }"""
+    body = """Pair seen = y[0];
+    while (true) {
+        Pair next = {seen.low + 1, seen.high + (1ull << 40)}, old = swap(y, seen, next);
+        if (old.low == seen.low && old.high == seen.high) break;
+        seen = old;
+    }
+    unsigned long long a, b;
+    asm volatile("{ .reg .b128 v, r; mov.b128 v, {%2, %3}; atom.exch.b128 r, [%4], v; mov.b128 {%0, %1}, r; }"
+                 : "=l"(a), "=l"(b) : "l"(1ull), "l"(2ull), "l"(y + 1) : "memory");
+    atomicAdd(&y[2].low, a); atomicAdd(&y[2].high, b);"""
+    launch(device, body, [y], grid=2, block=40, parameters="Pair* y", before=before)
+    assert y.tolist() == [[80, 80 << 40], [1, 2], [79, 158]]

@@ -39,6 +39,7 @@ extern "C" __global__ void all() {
     printf("%f|%.3f|%10.2e|%g|%G|%+.1f|%08.3f|%-8.2f|%E\n", 1.5, 2.0 / 3, 12345.678, 1e-10, 1e20,
            2.25, -1.5, 3.14159, 0.0);
     printf("%a|%A|%a|%a\n", 1.0, -0.75, 0.1, 0.0);
+    printf("%p|%8p|%p\n", (void*)0, (void*)0, (void*)0x1234);
     printf("%f|%5.1f|%F|%05f|%e\n", 1 / 0.0, -1 / 0.0, 1 / 0.0, 1 / 0.0, -1 / 0.0);
     printf("%c|%5c|%-3c|%s|%8s|%-8s|%.2s|%%|%*d|%-*d|%.*f\n", 'x', 'y', 'z', "abc", "abc", "abc", "abc",
            6, 42, 6, 42, 2, 3.14159);
@@ -56,6 +57,7 @@ def test_printf_does_what_that_of_c_does(device: simulator.Device, capsys: pytes
 -5|65535|-3|200|-1|1|-1099511627776|18446744073709551615|99|123456789abcdef
 1.500000|0.667|  1.23e+04|1e-10|1E+20|+2.2|-001.500|3.14    |0.000000E+00
 0x1p+0|-0X1.8P-1|0x1.999999999999ap-4|0x0p+0
+(nil)|   (nil)|0x1234
 inf| -inf|INF|  inf|-inf
 x|    y|z  |abc|     abc|abc     |ab|%|    42|42    |3.14
 """

@@ -222,3 +222,14 @@ def test_an_architecture_is_checked_at_once(arch: Any) -> None:
 def test_a_seed_is_checked_at_once(seed: Any) -> None:
     with pytest.raises(LaunchError, match="Device: seed must be an int or None, not "):
         simulator.Device(seed=seed)
+
+
+def test_a_block_is_held_against_what_the_kernel_was_compiled_for() -> None:
+    x = np.zeros(128, np.int32)
+    kernel = simulator.RawKernel(
+        'extern "C" __global__ void __launch_bounds__(64) f(int* x) { x[threadIdx.x] = 1; }', "f"
+    )
+    kernel((1,), (64,), (x,))
+    with pytest.raises(LaunchError, match=r"f: a block of \(65, 1, 1\) has 65 threads; .* compiled for at most 64"):
+        kernel((1,), (65,), (x,))
+    assert x.sum() == 64

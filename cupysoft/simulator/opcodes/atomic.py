@@ -13,7 +13,7 @@ from ..code import LANES
 from ..lane_loops import lane_loop, place_of_lane
 from ..lanes import load_buffer, store_buffer
 from ..literals import bits_of
-from ..ptx import SIZES, Instruction, Operand, Sink, type_of
+from ..ptx import SIZES, Instruction, Operand, Sink, Vector, type_of
 from ..seam import Access
 from . import opcode, unknown
 
@@ -37,13 +37,20 @@ def atomic(e: Emitter, instruction: Instruction) -> None:
         sources = sources[:1]  # the rest is a cache policy
     operation = next((each for each in instruction.modifiers if each in _OPERATIONS), "")
     type_ = type_of(instruction)
-    if not operation or instruction.has("v2", "v4", "v8"):
+    if not operation:
         raise unknown(instruction)
-    lane = f"i{8 * SIZES[type_]}"
-    host = e.checks.access(e, Access(address(e, place), e.active(), SIZES[type_], space_of(instruction), "atomic"))
-    values = [e.read(source, f"b{8 * SIZES[type_]}") for source in sources[: 2 if operation == "cas" else 1]]
-    old = _all_lanes(e, host, values, operation, type_, lane)
-    e.write(target, old, f"b{8 * SIZES[type_]}")
+    size, bits = SIZES[type_], f"b{8 * SIZES[type_]}"
+    parts = len(sources[0].items) if isinstance(sources[0], Vector) else 1
+    host = e.checks.access(e, Access(address(e, place), e.active(), parts * size, space_of(instruction), "atomic"))
+    for part in range(parts):  # the elements of a vector are atomic one by one
+        values = [e.read(_part(source, part), bits) for source in sources[: 2 if operation == "cas" else 1]]
+        memory = e.map("add <W x i64> {0}, {1}", host, e.constant("i64", part * size)) if part else host
+        old = _all_lanes(e, memory, values, operation, type_, f"i{8 * size}")
+        e.write(_part(target, part), old, bits)
+
+
+def _part(operand: Operand, number: int) -> Operand:
+    return operand.items[number] if isinstance(operand, Vector) else operand
 
 
 def _all_lanes(e: Emitter, host: Value, values: list[Value], operation: str, type_: str, lane: str) -> Value:
@@ -52,8 +59,6 @@ def _all_lanes(e: Emitter, host: Value, values: list[Value], operation: str, typ
     for number, value in enumerate(values):
         store_buffer(e, "elements", value, lane, number, len(values))
     e.buffer("old", LANES * bits_of(lane) // 8)
-    if lane == "i128":
-        raise unknown(e.instruction, "128-bit atomic operations are not known")
     if operation in ("min", "max") and type_ in _FLOATING:
         arithmetic = "f64" if type_ == "f64" else "f32"
         real = "double" if type_ == "f64" else "float"
@@ -177,7 +182,14 @@ def _narrowed(p: str, single: str, arithmetic: str) -> list[str]:
 def _helper(what: str, lane: str, step: str) -> tuple[str, str]:
     """Write the loop over the active lanes around one lane's `step`."""
     name = f"atomic.{what}"
-    body = f"{place_of_lane(lane)}  %old.slot = getelementptr {lane}, ptr %old, i64 %index\n{step}"
+    body = f"{place_of_lane(lane)}  %old.slot = getelementptr {lane}, ptr %old, i64 %index\n"
+    if lane == "i128":  # where a GPU would end the kernel, the CPU would end the process
+        body += """  %odd = and i64 %number, 15
+  %whole = icmp eq i64 %odd, 0
+  br i1 %whole, label %aligned, label %again
+aligned:
+"""
+    body += step
     return (
         name,
         f"""define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements,
