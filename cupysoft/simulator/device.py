@@ -175,8 +175,8 @@ class Device:
             raise LaunchError(
                 f"{label}: a block of {block} has {threads} threads; at most {limits.threads} are allowed"
             )
-        for directive, extents in loaded.kernel.limits.items():
-            bound = math.prod(extents)
+        for directive, bounds in loaded.kernel.limits.items():
+            bound = math.prod(bounds)
             if directive == "maxntid" and threads > bound or directive == "reqntid" and threads != bound:
                 word = "at most" if directive == "maxntid" else "exactly"
                 raise LaunchError(

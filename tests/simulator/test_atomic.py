@@ -139,7 +139,7 @@ VECTORS = [
 def test_vectors_are_added_element_by_element(
     device: simulator.Device, type_: str, value: str, dtype: type, parts: int
 ) -> None:
-    y = np.zeros((40, parts), dtype)
+    y: Array = np.zeros((40, parts), dtype)
     body = f"int i = threadIdx.x; {type_} old = atomicAdd(y + 1, {value}); if (i == 0 && blockIdx.x == 0) y[39] = old;"
     launch(device, body, [y], grid=3, block=33, parameters=f"{type_}* y")
     assert y[1].tolist() == [99 * (part + 1) for part in range(parts)]

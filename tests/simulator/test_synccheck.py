@@ -1,4 +1,4 @@
-"""Barriers and warp instructions that not all the threads reach that they name, each caught; the same with them pass."""
+"""Barriers and warp instructions that not all threads reach that they name, each caught; right ones pass."""
 
 from __future__ import annotations
 
