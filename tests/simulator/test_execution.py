@@ -123,7 +123,8 @@ library.fegetenv(environment)
 environment[7] |= 0x8040  # flush to zero, denormals are zero: new threads inherit it
 library.fesetenv(environment)
 assert np.float32(1e-45) * np.float32(8) == 0
-kernel = simulator.RawKernel('extern "C" __global__ void f(float* x) { x[threadIdx.x] *= 0.5f; }', "f")
+halve = 'asm("mul.rn.f32 %0, %0, 0f3F000000;" : "+f"(x[threadIdx.x]));'
+kernel = simulator.RawKernel('extern "C" __global__ void f(float* x) { ' + halve + ' }', "f")
 kernel((1,), (64,), (x,))
 print(x.view(np.uint32)[0])
 """
