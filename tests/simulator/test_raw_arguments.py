@@ -87,6 +87,18 @@ def test_null_pointers() -> None:
         assert has.tolist() == [1, 0]
 
 
+def test_an_address_as_an_integer_is_no_argument_that_the_checks_know(device: simulator.Device) -> None:
+    source = 'extern "C" __global__ void f(const int* x, int* y) { y[threadIdx.x] = x[threadIdx.x]; }'
+    x, y = np.arange(5, dtype=np.int32), np.zeros(5, np.int32)
+    kernel = simulator.RawKernel(source, "f")
+    if device.check:
+        with pytest.raises(MemcheckError, match="f:"):
+            kernel((1,), (5,), (x.ctypes.data, y))
+    else:
+        kernel((1,), (5,), (x.ctypes.data, y))
+        assert y.tolist() == [0, 1, 2, 3, 4]
+
+
 INNER = np.dtype([("low", "f4"), ("high", "f4")], align=True)
 OUTER = np.dtype([("flag", "i1"), ("range", INNER), ("weights", "f8", (2, 2)), ("count", "i2")], align=True)
 NESTED = r"""
