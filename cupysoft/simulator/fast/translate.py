@@ -10,6 +10,7 @@ from ..control import arrival, chosen_target
 from ..faults import record_error
 from ..flow import Flow, is_block_barrier, target_of
 from ..layout import Layout, StateOffset
+from ..meeting import lacking_lanes, masks_of
 from ..module_text import ModuleText
 from ..opcodes import lookup
 from ..pcs import EXITED, store_counters
@@ -102,6 +103,8 @@ class _Writer:
         e.begin_block()
         e.active_name = ALL
         e.code.label(f"b{number}")
+        if block.meeting:
+            self._meet(number)
         for index, instruction in enumerate(block.instructions, block.first):
             e.begin_instruction(instruction, index)
             if instruction is block.instructions[-1] and self._finish(number, instruction):
@@ -110,6 +113,22 @@ class _Writer:
         e.begin_instruction(Instruction("nop"), e.index)
         self._store(number)
         self._go(number, number + 1)
+
+    def _meet(self, number: int) -> None:
+        """Leave the block to the masked version if some lanes have a mask whose others brought another one."""
+        e, code = self.e, self.e.code
+        e.begin_instruction(self.flow.blocks[number].instructions[0], self.flow.blocks[number].first)
+        masks = masks_of(e)
+        if isinstance(masks, Uniform):
+            return
+        whole = code.line(f"icmp eq i32 {lacking_lanes(e, masks, ALL)}, 0")
+        here = self._label("meeting")
+        code.effect(f"br i1 {whole}, label %{here}.on, label %{here}.apart")
+        code.label(f"{here}.apart")
+        code.effect(f"store i32 {number}, ptr %refused.place")
+        with e.aside():
+            self._leave(self.flow.blocks[number].live_in, e.constant("i32", number), Status.APART)
+        code.label(f"{here}.on")
 
     def _store(self, number: int) -> None:
         self.e.store_registers(self.e.dirty & self.flow.blocks[number].live_out)
