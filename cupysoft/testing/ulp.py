@@ -49,7 +49,7 @@ def ulp_distance(a: npt.ArrayLike, b: npt.ArrayLike) -> npt.NDArray[Any]:
     nan_a, nan_b = np.isnan(a), np.isnan(b)
     place_a, place_b = _place(a), _place(b)
     # Two's complement subtraction wraps, and read as unsigned the wrapped difference is the true one.
-    steps = np.maximum(place_a, place_b).view(np.uint64) - np.minimum(place_a, place_b).view(np.uint64)
+    steps = np.subtract(np.maximum(place_a, place_b).view(np.uint64), np.minimum(place_a, place_b).view(np.uint64))
     return np.asarray(np.where(nan_a & nan_b, np.uint64(0), np.where(nan_a | nan_b, _FAR, steps)), np.uint64)
 
 

@@ -65,3 +65,11 @@ def test_complex_distances_are_in_ulps_of_the_modulus(dtype: Any) -> None:
 def test_other_types_are_refused(a: Any, b: Any) -> None:
     with pytest.raises(TypeError, match="ulp_distance: "):
         ulp_distance(a, b)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_numbers_on_both_sides_of_zero_give_no_warning(dtype: Any) -> None:
+    """Warnings are errors here; NumPy warns where scalars wrap around, not where arrays do."""
+    smallest = np.nextafter(dtype(0), dtype(1))
+    assert ulp_distance(smallest, -smallest) == 2
+    assert ulp_distance(np.array([smallest]), -smallest) == 2
