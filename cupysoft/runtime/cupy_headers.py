@@ -14,7 +14,7 @@ from pathlib import Path
 
 from cupysoft.runtime.toolchain import toolchain
 
-__all__ = ["CupyHeaders", "cupy_headers"]
+__all__ = ["CupyHeaders", "cupy_headers", "headers_of"]
 
 _VERSION = re.compile(r"__version__\s*=\s*['\"]([^'\"]+)")
 _LIBRARIES = ("cub", "thrust", "libcudacxx")

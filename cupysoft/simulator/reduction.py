@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..errors import AxisError, LaunchError, ShapeError
-from .elementwise import broadcast, made, spread
+from .broadcasting import broadcast, made, spread
 from .frame import elements, frame, marked, merged
 from .kernels import RawKernel
 from .signature import Parameter, checked_name, decide, parsed
