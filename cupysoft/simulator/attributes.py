@@ -98,7 +98,7 @@ class KernelAttributes:
         """The translated kernel for the current device."""
         device = current() or Device()
         compiled, module = self._module.load(device.arch)
-        return module.kernel(self._lowered(compiled), device.check, device.fast and device.seed is None).kernel
+        return module.kernel(self._lowered(compiled), device.check, device.fast, device.seed is not None).kernel
 
     def _lowered(self, compiled: Compiled) -> str:
         lowered = compiled.names.get(self.name, self.name)

@@ -46,8 +46,9 @@ class Device:
         Whether memory, races, initialisation and synchronisation are checked and everything is counted. Results are
         the same bit for bit; it takes longer.
     seed : int, optional
-        Draws the order of blocks and of the warps in a block, to find what depends on it, and sums of matrix
-        instructions within a bound. Then one thread runs everything, and the same seed gives the same again.
+        Draws what CUDA leaves open, to find what depends on it: the order of blocks, warps and lanes, the moment at
+        which asynchronous copies take effect, and inside their bounds approximate results and sums of matrix
+        instructions. Then one thread runs everything, and the same seed gives the same again.
     fast : bool
         Whether warps whose lanes stay together may run in the fast version, which is for speed alone. Checks and
         seeds need the masked version and do without.
@@ -84,7 +85,7 @@ class Device:
         self.check = check
         self.seed = seed
         self.fast = fast
-        self.report = Report()
+        self.report = Report(seed)
         self._tokens: list[Token[Device | None]] = []
 
     def __enter__(self) -> Device:
@@ -151,7 +152,7 @@ class Device:
     ) -> None:
         """Launch a kernel of a module that keeps its variables; `cooperative`: with all its blocks at one time."""
         label = label or name
-        loaded = module.kernel(name, self.check, self.fast and self.seed is None)
+        loaded = module.kernel(name, self.check, self.fast, self.seed is not None)
         self._fit(label, loaded, grid, block, shared_mem)
         shape = Shape(math.prod(block), shared_mem)
         if cooperative:
@@ -159,7 +160,7 @@ class Device:
         if names is not None:
             names = [each or f"argument {position}" for position, each in enumerate(names)]
         outcome = loaded.launch(
-            label, grid, block, args, shared_mem, names, self.seed, self.report.launches, cooperative
+            label, grid, block, args, shared_mem, names, self.seed, self.report.launches, cooperative, repr(self)
         )
         self.report.add(label, loaded.kernel, outcome, shape, partial(module.resources, name))
 
@@ -221,18 +222,20 @@ class LoadedModule:
         self._ptx = ptx
         self.resources = resources
         self.variables = Variables()
-        self._kernels: dict[tuple[str, bool, bool], LoadedKernel] = {}
+        self._kernels: dict[tuple[str, bool, bool, bool], LoadedKernel] = {}
         self._lock = threading.Lock()
 
-    def kernel(self, name: str, check: bool, fast: bool = False) -> LoadedKernel:
-        """A kernel by its lowered name, translated at its first use; what is checked has no fast version."""
-        fast = fast and not check
+    def kernel(self, name: str, check: bool, fast: bool = False, drawn: bool = False) -> LoadedKernel:
+        """A kernel by its lowered name, translated at its first use; what is checked or drawn has no fast version."""
+        fast = fast and not check and not drawn
+        key = name, check, fast, drawn
         with self._lock:
-            found = self._kernels.get((name, check, fast))
+            found = self._kernels.get(key)
             if found is None:
                 checks = Checked() if check else None
-                built = machine.build(self._ptx, name, checks, "checked" if check else "", _Store(), fast=fast)
-                found = self._kernels[name, check, fast] = LoadedKernel(built, self.variables, check)
+                variant = "checked" if check else ""
+                built = machine.build(self._ptx, name, checks, variant, _Store(), fast=fast, drawn=drawn)
+                found = self._kernels[key] = LoadedKernel(built, self.variables, check)
             return found
 
     def variable(self, name: str, check: bool) -> npt.NDArray[np.uint8]:

@@ -58,6 +58,7 @@ class Site:
     dynamic: int
     memory: AddressMap
     checked: bool
+    drawn: str = ""
 
 
 def error_from(site: Site, record: Workspace) -> SimulatorError:
@@ -75,6 +76,8 @@ def error_from(site: Site, record: Workspace) -> SimulatorError:
             file, line = where.location
             # The name of a text that was never a file has been completed by the compiler; only its end says something.
             lines.append(f"  CUDA source: {file if Path(file).exists() else Path(file).name}, line {line}")
+    if site.drawn:
+        lines.append(f"  drawn by {site.drawn}")
     return _CLASSES[kind]("\n".join(lines))
 
 

@@ -7,6 +7,7 @@ context, chance decides which warp goes next and how far.
 
 from __future__ import annotations
 
+from .chance import CHANCE
 from .context import BARRIER_FIELDS, BARRIER_IDS, BarrierField, ErrorKind, Slot, Status
 from .control import barrier_operands
 from .fast.handover import advance_text
@@ -36,7 +37,7 @@ def run_text(module: ModuleText, flow: Flow, strict: bool, fast: bool) -> tuple[
     numbers = _numbers(flow)
     copies = module.has("copies")
     start, warps = start_text(numbers, copies), turns_text(copies)
-    text = "\n".join([slots_text(), release_text(numbers, strict), start, advance_text(fast), warps, _RUN])
+    text = "\n".join([CHANCE, slots_text(), release_text(numbers, strict), start, advance_text(fast), warps, _RUN])
     return text, bool(numbers)
 
 

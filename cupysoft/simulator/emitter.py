@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ..errors import SimulatorError
+from .chance import SOME_LANE
 from .context import Slot
 from .literals import bits_of, literal, llvm_type
 from .ptx import SIZES, Immediate, Instruction, Negated, Operand, Register, Sink, Special
@@ -44,6 +45,8 @@ class Emitter(Strips):
         The one that is being translated; `index` is its number in the kernel.
     W : int
         Lanes of a strip.
+    drawn : bool
+        Whether chance decides what the manual leaves open: orders of lanes, approximate results.
     carry : Value or None
         The carry (``i1``; of a difference: nothing borrowed) that the last ``.cc`` instruction of the block left.
     """
@@ -57,6 +60,7 @@ class Emitter(Strips):
         self.prologue: list[str] = []
         self.branch_targets: dict[str, tuple[str, ...]] = {}
         self.active_name = "%active"
+        self.drawn = False
         self._hoisted: dict[str, str] = {}
         self._guard: Value | None = None
         self.begin_block()
@@ -191,6 +195,14 @@ class Emitter(Strips):
         label = self.code.fresh("ok")
         self.code.effect(f"br i1 {condition}, label %fault, label %{label}")
         self.code.label(label)
+
+    def order_of_lanes(self) -> bool:
+        """Tell whether lanes that do the same thing come in an order that chance gives them."""
+        if self.drawn:
+            self.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
+            self.module.declare("declare i32 @llvm.fshr.i32(i32, i32, i32)")
+            self.module.function("some_lane", SOME_LANE)
+        return self.drawn
 
     # Registers in memory, between blocks.
 

@@ -16,6 +16,9 @@ _NO_DESTINATION = frozenset(
     + ("trap", "brkpt", "nanosleep", "cp", "discard", "applypriority", "pmevent", "setmaxnreg", "griddepcontrol")
 )
 _ENDS = frozenset(("bra", "brx", "exit", "ret", "trap", "nanosleep"))
+#: Accesses to memory, and instructions that need the carry of an earlier one.
+_ACCESSES = frozenset(("ld", "ldu", "st", "atom", "red", "cp", "ldmatrix", "stmatrix"))
+_CARRIED = frozenset(("addc", "subc", "madc"))
 _WARP = frozenset(("shfl", "vote", "match", "redux", "elect"))
 #: Opcodes that every lane of the warp executes together; they have no operand for the lanes that take part.
 _WHOLE_WARP = frozenset(("mma", "ldmatrix", "stmatrix", "movmatrix"))
@@ -54,10 +57,10 @@ class Flow:
     crossing: set[str] = field(default_factory=set)
 
 
-def analyse(kernel: Function) -> Flow:
-    """Cut `kernel` into basic blocks and find what lives across them."""
+def analyse(kernel: Function, fine: bool = False) -> Flow:
+    """Cut `kernel` into basic blocks and find what lives across them; `fine` ones begin at accesses to memory, too."""
     code, labels = _separated(kernel)
-    starts = _starts(code, labels)
+    starts = _starts(code, labels, set(_accesses(code)) if fine else set())
     number = {start: index for index, start in enumerate(starts)}
     number[len(code)] = len(starts)
     blocks = [Block(start, code[start:end]) for start, end in zip(starts, [*starts[1:], len(code)], strict=True)]
@@ -123,12 +126,22 @@ def _needs_branch(instruction: Instruction) -> bool:
     return instruction.opcode in ("bar", "barrier") or is_meeting(instruction)
 
 
-def _starts(code: list[Instruction], labels: dict[str, int]) -> list[int]:
-    """Return the numbers of the instructions that begin a block.
+def _accesses(code: list[Instruction]) -> Iterator[int]:
+    """Return the accesses to memory that other threads may touch, but no place where a carry is waiting."""
+    carry = False
+    for index in range(len(code) - 1, -1, -1):
+        instruction = code[index]
+        carry = instruction.opcode in _CARRIED or (carry and not instruction.has("cc"))
+        if instruction.opcode in _ACCESSES and not carry and not instruction.has("param", "const", "local"):
+            yield index
+
+
+def _starts(code: list[Instruction], labels: dict[str, int], wanted: set[int]) -> list[int]:
+    """Return the numbers of the instructions that begin a block: those `wanted`, and those that must.
 
     Meetings of the same lanes that follow each other need only one: who met stays together.
     """
-    starts = {0, *(index for index in labels.values() if index < len(code))}
+    starts = {0, *wanted, *(index for index in labels.values() if index < len(code))}
     for index, instruction in enumerate(code[:-1]):
         if instruction.opcode in _ENDS or is_block_barrier(instruction):
             starts.add(index + 1)

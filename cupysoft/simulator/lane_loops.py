@@ -25,20 +25,22 @@ def _moves(element: str, count: int, loading: bool) -> str:
     return place_of_lane(element) + "\n".join(lines) + "\n  br label %again"
 
 
-def lane_loop(entry: str, body: str) -> str:
+def lane_loop(entry: str, body: str, drawn: bool = False) -> str:
     """Write the rest of a function that comes from block `entry`: a loop over the set bits of ``%mask``.
 
+    They come from the lowest on, or, when they are `drawn`, in an order that chance gives them; that takes ``%ctx``.
     The body sees the lane as ``%lane`` and, in 64 bits, ``%index``; it may have blocks of its own, and ends in a branch
     to ``%again``.
     """
+    pick = "call i32 @some_lane(ptr %ctx, i32 %left)" if drawn else "call i32 @llvm.cttz.i32(i32 %left, i1 true)"
     return f"""loop:
   %left = phi i32 [ %mask, %{entry} ], [ %next, %again ]
   %over = icmp eq i32 %left, 0
   br i1 %over, label %done, label %lane.body
 lane.body:
-  %lane = call i32 @llvm.cttz.i32(i32 %left, i1 true)
-  %lower = sub i32 %left, 1
-  %next = and i32 %left, %lower
+  %lane = {pick}
+  %bit = shl i32 1, %lane
+  %next = xor i32 %left, %bit
   %index = zext i32 %lane to i64
 {body}
 again:
@@ -56,11 +58,13 @@ def place_of_lane(element: str) -> str:
 """
 
 
-def scatter_text(element: str, count: int) -> tuple[str, str]:
+def scatter_text(element: str, count: int, drawn: bool) -> tuple[str, str]:
+    """Write the helper of stores: of lanes at one address the last wins, or, when `drawn`, any."""
     name = f"scatter.{element}.{count}"
+    loop = lane_loop("begin", _moves(element, count, loading=False), drawn)
     return name, (
-        f"define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements) noinline {{\n"
-        f"begin:\n  br label %loop\n{lane_loop('begin', _moves(element, count, loading=False))}\n}}"
+        f"define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements, ptr %ctx)\n"
+        f"    noinline {{\nbegin:\n  br label %loop\n{loop}\n}}"
     )
 
 

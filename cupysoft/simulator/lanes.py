@@ -46,7 +46,7 @@ def load_lanes(e: Emitter, host: Value, type_: str, count: int) -> list[Value]:
 
 
 def store_lanes(e: Emitter, host: Value, values: list[Value], type_: str) -> None:
-    """Store neighbouring elements in each active lane; of lanes at one address the last wins."""
+    """Store neighbouring elements in each active lane; of lanes at one address the last wins, or whom chance likes."""
     code = e.code
     count = len(values)
     active, bits = e.active(), e.active_bits()
@@ -62,9 +62,9 @@ def store_lanes(e: Emitter, host: Value, values: list[Value], type_: str) -> Non
             addresses = store_buffer(e, "addresses", host, "i64")
             for element, value in enumerate(values):
                 store_buffer(e, "elements", value, type_, element, count)
-            helper = e.runtime(*scatter_text(f"i{bits_of(type_)}", count))
+            helper = e.runtime(*scatter_text(f"i{bits_of(type_)}", count, e.order_of_lanes()))
             e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
-            code.effect(f"call void {helper}(ptr {addresses}, i32 {bits}, ptr %elements)")
+            code.effect(f"call void {helper}(ptr {addresses}, i32 {bits}, ptr %elements, ptr %ctx)")
 
 
 def _patterns(e: Emitter, host: Value, active: Value, type_: str, count: int) -> Iterator[tuple[str, Value, str]]:

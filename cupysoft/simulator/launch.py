@@ -73,6 +73,7 @@ class LoadedKernel:
         seed: int | None = None,
         number: int = 0,
         cooperative: bool = False,
+        device: str = "",
     ) -> Outcome:
         """Run every block to its end.
 
@@ -94,6 +95,8 @@ class LoadedKernel:
             Number of the launch.
         cooperative : bool
             Whether all blocks are on the device together, and can wait for each other at the grid's barrier.
+        device : str
+            How messages call the device.
 
         Raises
         ------
@@ -138,10 +141,11 @@ class LoadedKernel:
             space.begin(slots, len(memory.table))
             return space
 
+        drawn = "" if seed is None else f"seed {seed}: the same launches on {device} do this again"
         stagnation = Stagnation(memory, self.kernel.starts)
         used = execute(schedule, threads, self.kernel.run, workspace, stagnation)
         show(used, memory if self.checked else None)
-        error = self._error(used, Site(label, self.kernel, grid, block, dynamic, memory, self.checked))
+        error = self._error(used, Site(label, self.kernel, grid, block, dynamic, memory, self.checked, drawn))
         if error is not None:
             raise error  # what the checks noted last is still in these workspaces
         if len(spare) < _KEPT:

@@ -232,13 +232,16 @@ class Report:
 
     Attributes
     ----------
+    seed : int or None
+        That of the device, from which everything can be had again.
     launches : int
         Launches so far, of all kernels.
     kernels : dict
         `KernelReport` by the name of the kernel. Only launches are counted where checks are off.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, seed: int | None = None) -> None:
+        self.seed = seed
         self.launches = 0
         self.kernels: dict[str, KernelReport] = {}
 
@@ -262,6 +265,7 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Plain numbers, fit for JSON."""
         return {
+            **({} if self.seed is None else {"seed": self.seed}),
             "launches": self.launches,
             "kernels": {name: each.as_dict() for name, each in self.kernels.items()},
         }

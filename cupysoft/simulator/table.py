@@ -15,7 +15,7 @@ __all__ = ["rendered"]
 
 def rendered(report: Report) -> str:
     """Lay a report out in tables, one kernel after the other."""
-    parts = [f"launches: {report.launches}"]
+    parts = [f"launches: {report.launches}" + (f", drawn by seed {report.seed}" if report.seed is not None else "")]
     for name, kernel in report.kernels.items():
         parts.append(f"\n{name}, launched {kernel.launches} times" if kernel.launches != 1 else f"\n{name}")
         if kernel.warp_instructions:

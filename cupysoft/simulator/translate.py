@@ -46,9 +46,17 @@ class Translation:
 
 
 def translate(
-    module: Module, name: str, checks: Checks | None = None, width: int = WIDTH, fast: bool = False
+    module: Module,
+    name: str,
+    checks: Checks | None = None,
+    width: int = WIDTH,
+    fast: bool = False,
+    drawn: bool = False,
 ) -> Translation:
     """Translate kernel `name` of `module`; `fast` adds the version for warps that stay together.
+
+    `drawn` is for launches with a seed: chance decides what the manual leaves open, and how far a warp runs before
+    another one may move, which can be any access to memory.
 
     Raises
     ------
@@ -58,10 +66,11 @@ def translate(
     checks = checks or Unchecked()
     kernel = inlined(module, name)
     with_known_operands(kernel)
-    flow = analyse(kernel)
+    flow = analyse(kernel, fine=drawn)
     layout = place(kernel, module.variables, flow.crossing)
     text = ModuleText(width, module.architecture)
     e = Emitter(text, layout, checks)
+    e.drawn = drawn
     e.branch_targets = kernel.branch_targets
     checks.kernel(e)
     for number in range(len(flow.blocks)):

@@ -73,21 +73,9 @@ done:
 
 
 def turns_text(copies: bool) -> str:
-    """Write ``warps_round``: one turn for each warp that can run; and the generator."""
+    """Write ``warps_round``: one turn for each warp that can run."""
     drift = "\n  call void @copies.drift(ptr %ctx, i32 %warp.small)" if copies else ""
-    return f"""define internal i64 @chance(ptr %ctx) noinline {{
-  %a = call i64 @slot(ptr %ctx, i64 {Slot.SEED.value})
-  %b = shl i64 %a, 13
-  %c = xor i64 %a, %b
-  %d = lshr i64 %c, 7
-  %e = xor i64 %c, %d
-  %f = shl i64 %e, 17
-  %g = xor i64 %e, %f
-  call void @set_slot(ptr %ctx, i64 {Slot.SEED.value}, i64 %g)
-  %h = lshr i64 %g, 24
-  ret i64 %h
-}}
-; Returns 0 when no warp can run before a barrier opens, 1 when some can, 2 when all are gone, 3 after an error.
+    return f"""; Returns 0 when no warp can run before a barrier opens, 1 when some can, 2 when all are gone, else 3.
 define internal i32 @warps_round(ptr %ctx) noinline {{
 entry:
   %warps = call i64 @slot(ptr %ctx, i64 {Slot.WARPS.value})
@@ -124,8 +112,11 @@ ready:
 draw:
   %dice = call i64 @chance(ptr %ctx)
   %skip = trunc i64 %dice to i1
-  %high = lshr i64 %dice, 1
-  %few = and i64 %high, 31
+  %size.at = lshr i64 %dice, 1
+  %size = and i64 %size.at, 7
+  %greatest = lshr i64 63, %size
+  %high = lshr i64 %dice, 4
+  %few = and i64 %high, %greatest
   %few.small = trunc i64 %few to i32
   %budget.few = add i32 %few.small, 1
   br i1 %skip, label %next, label %go

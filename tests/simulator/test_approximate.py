@@ -1,10 +1,23 @@
-"""The approximate instructions stay inside the bounds of the PTX manual."""
+"""The approximate instructions stay inside the bounds of the PTX manual, also where a seed chooses their results."""
 
 from __future__ import annotations
 
-import numpy as np
+from collections.abc import Iterator
 
+import numpy as np
+import pytest
+
+from cupysoft import simulator
 from tests.simulator.harness import Array, floats, run
+
+DEVICES = [simulator.Device(), simulator.Device(check=False, seed=1), simulator.Device(seed=2)]
+
+
+@pytest.fixture(autouse=True, params=DEVICES, ids=["plain", "drawn", "drawn and checked"])
+def device(request: pytest.FixtureRequest) -> Iterator[simulator.Device]:
+    with request.param as made:
+        yield made
+
 
 TINY = np.float32(2.0**-126)
 
@@ -32,11 +45,12 @@ def ulps(got: Array, want: Array) -> Array:
 
 
 @np.errstate(all="ignore")
-def test_exponential() -> None:
+def test_exponential(device: simulator.Device) -> None:
     x = np.concatenate([samples(-151, 128), samples(-1e-3, 1e-3), np.arange(-149, 128, dtype=np.float32)])
     got = values("ex2.approx.f32", x)
     assert ulps(got, np.exp2(x.astype(np.float64)))[:40000].max() <= 2
-    np.testing.assert_array_equal(got[40000:], np.exp2(x[40000:].astype(np.float64)))
+    if device.seed is None:
+        np.testing.assert_array_equal(got[40000:], np.exp2(x[40000:].astype(np.float64)))
     flushed = values("ex2.approx.ftz.f32", x)
     np.testing.assert_array_equal(flushed, np.where(got < TINY, 0, got))
 
@@ -61,12 +75,28 @@ def test_roots_and_reciprocals() -> None:
     assert ulps(values("rcp.approx.f32", x), 1 / wide)[usual].max() <= 1
 
 
+@np.errstate(all="ignore")
+def test_quotients(device: simulator.Device) -> None:
+    a, b = floats(np.float32, 2, 20000)
+    names = ("div.approx.f32", "div.full.f32", "div.approx.ftz.f32")
+    results = run([f"fff {name}" for name in names], {"f": [a, b]})
+    want = a.astype(np.float64) / b
+    large = np.isfinite(want) & (np.abs(want) > 2.0**-125) & (np.abs(want) < 2.0**127)
+    for name in names:
+        known = large & (np.abs(a) >= TINY) & (np.abs(b) >= TINY)
+        if "approx" in name:
+            known &= np.abs(b) <= 2.0**126
+        error = ulps(results[f"fff {name}"].astype(np.float64), want)[known]
+        assert error.max() <= 2
+        assert (error.max() > 1) == (device.seed is not None)
+
+
 def test_sine_and_cosine() -> None:
     for name, function in (("sin.approx.f32", np.sin), ("cos.approx.f32", np.cos)):
         for turns, bound in ((2, 2.0**-20.5), (100, 2.0**-14.7)):
             x = samples(-turns * np.pi, turns * np.pi)
             assert np.abs(values(name, x) - function(x.astype(np.float64))).max() <= bound
-        assert np.abs(values(name, magnitudes())).max() <= 1.0000002
+        assert np.abs(values(name, magnitudes())).max() <= 1.0001
 
 
 def test_hyperbolic_tangent() -> None:
@@ -96,7 +126,7 @@ def test_double_seeds() -> None:
 
 
 @np.errstate(all="ignore")
-def test_special_values() -> None:
+def test_special_values(device: simulator.Device) -> None:
     x = np.array([0.0, -0.0, np.inf, -np.inf, np.nan, -1.0, 2.0**-130, 1.0], np.float32)
     nan, inf = np.nan, np.inf
     table = {
@@ -112,7 +142,11 @@ def test_special_values() -> None:
     results = run([f"ff {name}" for name in table], {"f": [x]})
     for name, want in table.items():
         got = results[f"ff {name}"]
-        np.testing.assert_array_equal(got, np.array(want, np.float32), name)
+        fixed = np.array(want, np.float32)
+        if device.seed is not None:
+            usual = np.isfinite(fixed) & (fixed != 0) & (np.abs(x) >= (TINY if name[:3] == "ex2" else 0)) & (x != 0)
+            fixed = np.where(usual, got, fixed)
+        np.testing.assert_array_equal(got, fixed, name)
         zero = got == 0
         np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(np.array(want, np.float32)[zero]), name)
     results = run(["ff sin.approx.f32", "ff cos.approx.f32", "ff tanh.approx.f32", "ff sin.approx.ftz.f32"], {"f": [x]})

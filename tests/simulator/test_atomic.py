@@ -143,7 +143,9 @@ def test_vectors_are_added_element_by_element(
     body = f"int i = threadIdx.x; {type_} old = atomicAdd(y + 1, {value}); if (i == 0 && blockIdx.x == 0) y[39] = old;"
     launch(device, body, [y], grid=3, block=33, parameters=f"{type_}* y")
     assert y[1].tolist() == [99 * (part + 1) for part in range(parts)]
-    assert y[39].tolist() == [y[39, 0] * (part + 1) for part in range(parts)]
+    if device.seed is None:  # no more than each element for itself is promised to be atomic
+        assert y[39].tolist() == [y[39, 0] * (part + 1) for part in range(parts)]
+    assert all(old % (part + 1) == 0 and 0 <= old < 99 * (part + 1) for part, old in enumerate(y[39].tolist()))
 
 
 def test_a_vector_beyond_the_end_is_caught() -> None:

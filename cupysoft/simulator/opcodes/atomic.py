@@ -64,9 +64,9 @@ def _all_lanes(e: Emitter, host: Value, values: list[Value], operation: str, typ
         real = "double" if type_ == "f64" else "float"
         e.module.declare(f"declare {real} @llvm.{operation}imumnum.{arithmetic}({real}, {real})")
     step = _compare_and_swap(lane) if operation == "cas" else _combine(operation, type_, lane)
-    helper = e.runtime(*_helper(f"{operation}.{type_}", lane, step))
+    helper = e.runtime(*_helper(f"{operation}.{type_}", lane, step, e.order_of_lanes()))
     e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
-    e.code.effect(f"call void {helper}(ptr {addresses}, i32 {e.active_bits()}, ptr %elements, ptr %old)")
+    e.code.effect(f"call void {helper}(ptr {addresses}, i32 {e.active_bits()}, ptr %elements, ptr %old, ptr %ctx)")
     return load_buffer(e, "old", lane)
 
 
@@ -179,7 +179,7 @@ def _narrowed(p: str, single: str, arithmetic: str) -> list[str]:
     return [f"  %{p}out = bitcast {arithmetic} %{p}sum to i{8 * SIZES[single]}"]
 
 
-def _helper(what: str, lane: str, step: str) -> tuple[str, str]:
+def _helper(what: str, lane: str, step: str, drawn: bool) -> tuple[str, str]:
     """Write the loop over the active lanes around one lane's `step`."""
     name = f"atomic.{what}"
     body = f"{place_of_lane(lane)}  %old.slot = getelementptr {lane}, ptr %old, i64 %index\n"
@@ -193,9 +193,9 @@ aligned:
     return (
         name,
         f"""define internal void @{name}(ptr noalias %addresses, i32 %mask, ptr noalias %elements,
-    ptr noalias %old) noinline {{
+    ptr noalias %old, ptr %ctx) noinline {{
 entry:
   br label %loop
-{lane_loop("entry", body)}
+{lane_loop("entry", body, drawn)}
 }}""",
     )

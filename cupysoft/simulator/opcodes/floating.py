@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ..ptx import Instruction, type_of
 from . import opcode
 from .approximate import reciprocal_gross
+from .bounds import in_bound
 from .rounding import arithmetic, mode_of
 from .vector import Vector, halves, joined, select, sources, write
 
@@ -53,7 +54,7 @@ def ieee(e: Emitter, i: Instruction) -> None:
             a, b = operands
             huge = b.abs().compare("ogt", 2.0**126) & b.abs().compare("olt", float("inf"))
             result = select(huge, a * (b * 0.0), result)
-        return result
+        return in_bound(e, result, *operands) if e.drawn and i.has("approx", "full") else result
 
     _lanewise(e, i, formula)
 
@@ -61,7 +62,12 @@ def ieee(e: Emitter, i: Instruction) -> None:
 @opcode("sqrt", kind="float")
 def square_root(e: Emitter, i: Instruction) -> None:
     """``sqrt``; the approximate form is exact here, too."""
-    _lanewise(e, i, lambda a: arithmetic("sqrt", mode_of(i), a))
+
+    def formula(a: Vector) -> Vector:
+        result = arithmetic("sqrt", mode_of(i), a)
+        return in_bound(e, result, a) if e.drawn and i.has("approx") else result
+
+    _lanewise(e, i, formula)
 
 
 @opcode("rcp", kind="float")
@@ -71,7 +77,12 @@ def reciprocal(e: Emitter, i: Instruction) -> None:
         (a,) = sources(e, i, "f64")
         write(e, i.operands[0], reciprocal_gross(a), "f64")
         return
-    _lanewise(e, i, lambda a: arithmetic("fdiv", mode_of(i), a.constant(1.0), a))
+
+    def formula(a: Vector) -> Vector:
+        result = arithmetic("fdiv", mode_of(i), a.constant(1.0), a)
+        return in_bound(e, result, a) if e.drawn and i.has("approx") else result
+
+    _lanewise(e, i, formula)
 
 
 @opcode("abs", "neg", kind="float")

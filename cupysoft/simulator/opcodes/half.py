@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..ptx import SIZES, Instruction, Operand, Pair, type_of
 from . import opcode, unknown
+from .adversary import moved
 from .approximate import exp2, tanh
 from .comparison import combine, compare, condition
 from .floating import extremum, saturated
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from ..emitter import Emitter
 
 __all__: list[str] = []
+
+#: Bounds of the PTX manual: relative, and absolute.
+_EXP2_BOUND = {"f16": 2.0**-9.9, "bf16": 2.0**-7}
+_TANH_BOUND = {"f16": 2.0**-10.987, "bf16": 2.0**-8}
 
 
 def _parts(e: Emitter, operands: Sequence[Operand], type_: str) -> list[tuple[Vector, ...]]:
@@ -103,7 +108,26 @@ def min_max16(e: Emitter, i: Instruction) -> None:
 @opcode("ex2", "tanh", kind="half")
 def approximate16(e: Emitter, i: Instruction) -> None:
     """``ex2.approx`` and ``tanh.approx``: computed in float32 and rounded."""
-    _lanewise(e, i, exp2 if i.opcode == "ex2" else tanh)
+    kind = type_of(i).removesuffix("x2")
+    function = exp2 if i.opcode == "ex2" else tanh
+
+    def formula(a: Vector) -> Vector:
+        result = function(a)
+        return _in_bound(e, kind, result, a) if e.drawn else result
+
+    _lanewise(e, i, formula)
+
+
+def _in_bound(e: Emitter, kind: str, value: Vector, x: Vector) -> Vector:
+    """Return a number near `value` that the seed chooses; rounded, it is inside the manual's bound."""
+    bound = value.abs() * _EXP2_BOUND[kind] if e.instruction.opcode == "ex2" else value.constant(_TANH_BOUND[kind])
+    bound = bound * (1 - 2.0**-16) - value.abs() * 2.0**-20  # less by the errors of float32
+    candidate = widen(narrow(moved(e, value, bound, x), kind), kind)
+    least = 2.0**-14 if kind == "f16" else 2.0**-126
+    fine = (candidate - value).abs().compare("ole", bound) & x.abs().compare("olt", float("inf"))
+    for number in (value, candidate):
+        fine = fine & number.abs().compare("oge", least) & number.abs().compare("olt", float("inf"))
+    return select(fine, candidate, value)
 
 
 def _outcomes(e: Emitter, i: Instruction, type_: str) -> list[Vector]:

@@ -1,0 +1,34 @@
+"""The generator behind a drawn schedule, as LLVM text; its state is in the context, so a seed gives the same again."""
+
+from __future__ import annotations
+
+from .context import Slot
+
+__all__ = ["CHANCE", "SOME_LANE"]
+
+#: ``i64 chance(ctx)``: 40 random bits (xorshift); always 0 without a seed.
+CHANCE = f"""define internal i64 @chance(ptr %ctx) noinline {{
+  %place = getelementptr i64, ptr %ctx, i64 {Slot.SEED.value}
+  %a = load i64, ptr %place
+  %b = shl i64 %a, 13
+  %c = xor i64 %a, %b
+  %d = lshr i64 %c, 7
+  %e = xor i64 %c, %d
+  %f = shl i64 %e, 17
+  %g = xor i64 %e, %f
+  store i64 %g, ptr %place
+  %h = lshr i64 %g, 24
+  ret i64 %h
+}}"""
+
+#: ``i32 some_lane(ctx, lanes)``: one of the lanes of a mask that is not empty; the lowest without a seed.
+SOME_LANE = """define internal i32 @some_lane(ptr %ctx, i32 %lanes) noinline {
+  %dice = call i64 @chance(ptr %ctx)
+  %small = trunc i64 %dice to i32
+  %turn = and i32 %small, 31
+  %turned = call i32 @llvm.fshr.i32(i32 %lanes, i32 %lanes, i32 %turn)
+  %first = call i32 @llvm.cttz.i32(i32 %turned, i1 true)
+  %sum = add i32 %first, %turn
+  %lane = and i32 %sum, 31
+  ret i32 %lane
+}"""
