@@ -4,19 +4,15 @@ On a machine with a GPU: milliseconds, GB/s and the share of the device's own co
 dtypes and axes, beside cupyx.scipy.special and, where installed, PyTorch. On one without: the host path beside SciPy in
 float32 and float64, measured alternately in one process, with the ratios.
 
-    python benchmarks/softmax.py [--json results.json] [--quick] [--functions softmax,logsumexp]
+    python -m benchmarks.softmax [--json results.json] [--quick] [--functions softmax,logsumexp]
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-import importlib.metadata
-import json
 import platform
-import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +20,7 @@ import numpy as np
 import scipy.special
 
 import cupysoft
+from benchmarks.measure import alternately, report
 
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
 ELEMENTS = 1 << 25  # of a GPU array: far larger than its caches
@@ -46,15 +43,7 @@ def main() -> None:
     else:
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
         device, rows = properties["name"].decode(), gpu_rows(cupy, functions, quick=options.quick)
-    record = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": device,
-        "versions": versions(),
-        "rows": rows,
-    }
-    options.json.write_text(json.dumps(record, indent=1))
-    print(f"{device}, {record['date']}, {record['versions']}")
-    print(table(rows))
+    report(device, rows, options.json)
 
 
 def gpu() -> Any | None:
@@ -64,17 +53,6 @@ def gpu() -> Any | None:
     except ImportError:
         return None
     return cupy if cupy.cuda.is_available() else None
-
-
-def versions() -> dict[str, str]:
-    """Versions of what is measured and of what it is measured against."""
-    result = {"python": platform.python_version()}
-    for name in ("cupysoft", "numpy", "scipy", "cupy-cuda12x", "cupy-cuda13x", "torch", "nvidia-cuda-nvrtc"):
-        try:
-            result[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return result
 
 
 def host_rows(functions: list[str], *, quick: bool) -> list[dict[str, Any]]:
@@ -100,22 +78,6 @@ def host_rows(functions: list[str], *, quick: bool) -> list[dict[str, Any]]:
                 row["f32 / scipy f64"] = best["ours float32"] / best["scipy float64"]
                 rows.append(row)
     return rows
-
-
-def alternately(calls: dict[str, Callable[[], Any]], repeats: int) -> dict[str, float]:
-    """Give the best time of each call in seconds; the calls take turns, so that a busy moment hits all of them."""
-    best = dict.fromkeys(calls, float("inf"))
-    for call in calls.values():
-        call()
-    for _ in range(repeats):
-        for name, call in calls.items():
-            count = 0
-            start = time.perf_counter()
-            while count == 0 or time.perf_counter() - start < 0.02:
-                call()
-                count += 1
-            best[name] = min(best[name], (time.perf_counter() - start) / count)
-    return best
 
 
 def gpu_rows(cupy: Any, functions: list[str], *, quick: bool) -> list[dict[str, Any]]:
@@ -198,23 +160,6 @@ def gpu_seconds(cupy: Any, call: Callable[[], Any]) -> float:
         end.synchronize()
         times.append(cupy.cuda.get_elapsed_time(start, end) / 5e3)
     return float(np.median(times))
-
-
-def table(rows: list[dict[str, Any]]) -> str:
-    """Lay out rows in aligned columns."""
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    cells = [names] + [[cell(row.get(name, "")) for name in names] for row in rows]
-    widths = [max(len(line[i]) for line in cells) for i in range(len(names))]
-    return "\n".join("  ".join(text.rjust(width) for text, width in zip(line, widths, strict=True)) for line in cells)
-
-
-def cell(value: Any) -> str:
-    """Format one value for the table."""
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    if isinstance(value, list):
-        return " x ".join(map(str, value))
-    return str(value)
 
 
 if __name__ == "__main__":
