@@ -131,7 +131,7 @@ class LoadedKernel:
         schedule, threads = _plan(blocks, math.prod(block), seed, number)
         schedule.together = cooperative
         slots.append((Slot.STOP, schedule.stop_address))
-        slots.append((Slot.SEED, 0 if seed is None else random.Random(f"{seed} {number}").getrandbits(62) | 1))
+        slots += _drawn(seed, number)
         # The same in every launch: like a device's own, results that are drawn depend on the operands alone.
         slots.append((Slot.VALUES, 0 if seed is None else random.Random(f"{seed} values").getrandbits(62) | 1))
         spare = self._spare.setdefault((block, dynamic, cooperative), [])
@@ -159,6 +159,14 @@ class LoadedKernel:
         if not failed:
             return None
         return error_from(site, min(failed, key=lambda space: space[Slot.ERROR_BLOCK]))
+
+
+def _drawn(seed: int | None, number: int) -> list[tuple[Slot, int]]:
+    """Begin the generator of a launch; how far a warp may run at a time is itself drawn, from one block to very many."""
+    if seed is None:
+        return [(Slot.SEED, 0)]
+    rng = random.Random(f"{seed} {number}")
+    return [(Slot.SEED, rng.getrandbits(62) | 1), (Slot.BUDGET, 1 << rng.randrange(11))]
 
 
 def _plan(blocks: int, threads_of_block: int, seed: int | None, number: int) -> tuple[Schedule, int]:

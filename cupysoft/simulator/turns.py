@@ -112,11 +112,8 @@ ready:
 draw:
   %dice = call i64 @chance(ptr %ctx)
   %skip = trunc i64 %dice to i1
-  %size.at = lshr i64 %dice, 1
-  %size = and i64 %size.at, 7
-  %greatest = lshr i64 63, %size
-  %high = lshr i64 %dice, 4
-  %few = and i64 %high, %greatest
+  %high = lshr i64 %dice, 1
+  %few = urem i64 %high, %budget.wide
   %few.small = trunc i64 %few to i32
   %budget.few = add i32 %few.small, 1
   br i1 %skip, label %next, label %go
