@@ -162,7 +162,7 @@ class LoadedKernel:
 
 
 def _drawn(seed: int | None, number: int) -> list[tuple[Slot, int]]:
-    """Begin the generator of a launch; how far a warp may run at a time is itself drawn, from one block to very many."""
+    """Begin the generator of a launch; how far a warp may run at a time, one basic block or many, is drawn first."""
     if seed is None:
         return [(Slot.SEED, 0)]
     rng = random.Random(f"{seed} {number}")
