@@ -1,4 +1,4 @@
-"""Hypothesis strategies for tests of softmax and its kin: the arrays, views, axes and weights on which code breaks."""
+"""Hypothesis strategies: the arrays, views, axes and weights on which softmax and its kin break; simulated devices."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from cupysoft.errors import MissingDependencyError
+from cupysoft.simulator import Device
 
-__all__ = ["KINDS", "axes", "dtypes", "lengths", "real_arrays", "shapes", "views", "weights"]
+__all__ = ["KINDS", "axes", "devices", "dtypes", "lengths", "real_arrays", "schedules", "shapes", "views", "weights"]
 
 KINDS = ("any", "narrow", "wide", "ties", "specials", "subnormal", "offset", "one leads", "normalised")
 """Characters of arrays that `real_arrays` draws: any bit pattern; normal with scale 1 and 40; few distinct values;
@@ -165,3 +166,60 @@ def weights(
     elif way == "mask":
         b = rng.integers(0, 2, some).astype(np.float64)
     return np.asarray((b if signed else np.abs(b)).astype(dtype))
+
+
+def schedules() -> st.SearchStrategy[int | None]:
+    """Draw seeds for `cupysoft.simulator.Device`: None, the plain schedule, or a number.
+
+    An example that fails shrinks to None where the plain schedule fails, too, else to a small number.
+    """
+    return st.none() | st.integers(0, 2**32 - 1)
+
+
+def devices(
+    *,
+    arch: str | Sequence[str] = "sm_90",
+    check: bool | None = True,
+    seed: int | st.SearchStrategy[int | None] | None = None,
+) -> st.SearchStrategy[Device]:
+    """Draw simulated devices: the plain one, and ones on which a seed decides what CUDA leaves open.
+
+    Each is a new one. An example that fails shrinks towards the plain device, so the one that is reported has a seed
+    only where it takes one to fail. Its representation, which Hypothesis prints, is the call that makes it again.
+
+    Parameters
+    ----------
+    arch : str or sequence of str
+        Architecture, or several to draw from, the simplest first.
+    check : bool, optional
+        Whether the checks are on; None draws that. Without them a race has to give a wrong value before a test sees it.
+    seed : int or strategy, optional
+        ``schedules()`` by default.
+
+    Examples
+    --------
+    A sum of atomic additions of floats, which is not what its author thinks:
+
+    >>> import numpy as np
+    >>> from hypothesis import given, settings
+    >>> from cupysoft import simulator
+    >>> from cupysoft.testing import strategies
+    >>> total = simulator.RawKernel(
+    ...     'extern "C" __global__ void total(const float* x, float* y) { atomicAdd(y, x[threadIdx.x]); }', "total")
+    >>> @settings(deadline=None)
+    ... @given(strategies.devices())
+    ... def test_total(device):
+    ...     x, y = np.float32([1, 1e8, -1e8]), np.zeros(1, np.float32)
+    ...     with device:
+    ...         total((1,), (3,), (x, y))
+    ...     assert y[0] == 0
+    >>> try:
+    ...     test_total()
+    ... except AssertionError as error:
+    ...     print(error.__notes__[0].splitlines()[1].strip()[:39])
+    device=Device(arch='sm_90', check=True,
+    """
+    archs = [arch] if isinstance(arch, str) else list(arch)
+    drawn = schedules() if seed is None else seed if isinstance(seed, st.SearchStrategy) else st.just(seed)
+    checks = st.just(check) if check is not None else st.sampled_from([True, False])
+    return st.builds(Device, arch=st.sampled_from(archs), check=checks, seed=drawn)
