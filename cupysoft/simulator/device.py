@@ -17,15 +17,13 @@ import numpy.typing as npt
 from ..errors import LaunchError
 from ..runtime.cache import cache
 from ..runtime.compile import Compiled
-from ..runtime.limits import limits_of
 from ..runtime.resources import Resources
 from . import fresh, machine
 from .checks import Checked
+from .fitting import fit, fit_together
 from .launch import LoadedKernel
 from .memory import Variables
 from .parser import parse
-from .profile.occupancy import occupancy
-from .profile.processors import of_architecture
 from .report import Report, Shape
 
 __all__ = ["Device", "LoadedModule", "current"]
@@ -153,58 +151,16 @@ class Device:
         """Launch a kernel of a module that keeps its variables; `cooperative`: with all its blocks at one time."""
         label = label or name
         loaded = module.kernel(name, self.check, self.fast, self.seed is not None)
-        self._fit(label, loaded, grid, block, shared_mem)
+        fit(label, self.arch, loaded.kernel, grid, block, shared_mem)
         shape = Shape(math.prod(block), shared_mem)
         if cooperative:
-            self._fit_together(label, loaded, math.prod(grid), shape, partial(module.resources, name))
+            fit_together(label, self.arch, loaded.kernel, math.prod(grid), shape, partial(module.resources, name))
         if names is not None:
             names = [each or f"argument {position}" for position, each in enumerate(names)]
         outcome = loaded.launch(
             label, grid, block, args, shared_mem, names, self.seed, self.report.launches, cooperative, repr(self)
         )
         self.report.add(label, loaded.kernel, outcome, shape, partial(module.resources, name))
-
-    def _fit(self, label: str, loaded: LoadedKernel, grid: Extent, block: Extent, dynamic: int) -> None:
-        """Refuse what the simulated architecture could not run."""
-        limits = limits_of(self.arch)
-        for what, extents, greatest in (("grid", grid, limits.grid), ("block", block, limits.block)):
-            for axis, extent, most in zip("xyz", extents, greatest, strict=True):
-                if not 1 <= extent <= most:
-                    raise LaunchError(f"{label}: {what}.{axis} is {extent}; it must be from 1 to {most}")
-        threads = block[0] * block[1] * block[2]
-        if threads > limits.threads:
-            raise LaunchError(
-                f"{label}: a block of {block} has {threads} threads; at most {limits.threads} are allowed"
-            )
-        for directive, bounds in loaded.kernel.limits.items():
-            bound = math.prod(bounds)
-            if directive == "maxntid" and threads > bound or directive == "reqntid" and threads != bound:
-                word = "at most" if directive == "maxntid" else "exactly"
-                raise LaunchError(
-                    f"{label}: a block of {block} has {threads} threads; the kernel was compiled for {word} {bound}"
-                )
-        shared = loaded.kernel.shared_bytes + dynamic
-        if dynamic < 0 or shared > limits.shared:
-            raise LaunchError(
-                f"{label}: {dynamic} bytes of dynamic and {loaded.kernel.shared_bytes} of static shared memory were"
-                f" asked for; {self.arch} has {limits.shared} for a block"
-            )
-
-    def _fit_together(
-        self, label: str, loaded: LoadedKernel, blocks: int, shape: Shape, resources: Callable[[], Resources | None]
-    ) -> None:
-        """Refuse a cooperative grid of which the device could not hold all blocks at one time."""
-        gpu = of_architecture(self.arch)
-        if blocks <= gpu.multiprocessors:
-            return
-        found = resources()
-        registers = found.registers if found is not None else 0
-        held = occupancy(gpu, shape.threads, registers, loaded.kernel.shared_bytes + shape.dynamic).blocks
-        if blocks > held * gpu.multiprocessors:
-            raise LaunchError(
-                f"{label}: a cooperative grid of {blocks} blocks was asked for; a device ({gpu.name}) holds at most"
-                f" {held * gpu.multiprocessors} of them together. Launch fewer, and let each do more"
-            )
 
 
 def current() -> Device | None:
