@@ -141,7 +141,13 @@ def test_host_arrays_of_other_libraries(function: str) -> None:
         """An array that only DLPack shows."""
 
         def __init__(self, memory: np.ndarray[Any, Any]) -> None:
-            self.__dlpack__, self.__dlpack_device__ = memory.__dlpack__, memory.__dlpack_device__
+            self.memory = memory
+
+        def __dlpack__(self, **kwargs: Any) -> Any:
+            return self.memory.__dlpack__(**kwargs)
+
+        def __dlpack_device__(self) -> tuple[int, int]:
+            return self.memory.__dlpack_device__()
 
     x = np.random.default_rng(0).normal(size=(3, 4)).astype("f4")
     assert_same(getattr(cupysoft, function)(Exported(x), axis=1), scipys(function)(x, axis=1))
