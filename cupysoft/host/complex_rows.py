@@ -142,7 +142,9 @@ def _logarithm(sums: ComplexSums) -> tuple[ComplexArray, ComplexArray, npt.NDArr
     modulus = np.hypot(re, im)
     sign = np.where(modulus == 0, 0.0, (re + 1j * im) / np.where(modulus == 0, 1.0, modulus))
     loss = sums.size / modulus + np.abs(log_hi)
-    doubtful = (sums.size > 0) & ~sums.special & ~(ERROR * loss <= ACCEPTED * np.abs(result))
+    # A sum of 0, or whose square is, says nothing: its terms may have covered others that are far smaller.
+    settled = np.isfinite(size) & (ERROR * loss <= ACCEPTED * np.abs(result))
+    doubtful = (sums.size > 0) & ~sums.special & ~settled
     result[sums.special] = np.log(sums.direct[sums.special])
     sign[sums.special] = np.sign(sums.direct[sums.special])
     return result, np.asarray(sign, np.complex128), doubtful

@@ -17,6 +17,7 @@ __all__ = ["complex_logsumexp", "real_logsumexp"]
 FIRST_BITS = 256
 LAST_BITS = 1 << 16
 COMPLEX_BITS = 80  # a complex result is done when its error is below 2^-80 of its modulus
+CUT_BITS = 1 << 13  # more than there are between the largest and the smallest product of three numbers of float64
 
 _Term = tuple[tuple[float, float], tuple[Fraction, Fraction]]  # exponent and weight, each (real, imaginary)
 
@@ -49,9 +50,16 @@ def complex_logsumexp(a: Iterable[complex], b: Iterable[complex]) -> tuple[compl
         return complex(-math.inf, 0.0), 0j
     if terms == [((0.0, 0.0), (Fraction(1), Fraction(0)))]:
         return 0j, 1 + 0j
+    real = not any(angle or b_im for (_, angle), (_, b_im) in terms)
     bits = FIRST_BITS
     while True:
         re, im, scale, error = _sum(terms, bits)
+        # Just below the negative axis the angle is -pi: the sign of im is wanted, but it may be 0 for good.
+        if re < 0 and abs(im) <= error and not real:
+            if bits < CUT_BITS:
+                bits *= 2
+                continue
+            im = 0
         size = math.isqrt((re * re + im * im) << (2 * bits))  # with `bits` more places
         if size >> bits > error << 8:
             log = fixed.log(size, 2 * bits) + scale * fixed.log2(2 * bits) >> bits

@@ -127,7 +127,9 @@ def log_sums(sums: Sums, *, weighted: bool, plain: bool) -> tuple[Rows, npt.NDAr
     loss = np.abs(log_hi)
     if weighted:
         loss = loss + sums.size / np.abs(hi)
-    doubtful = finite & (sums.size > 0) & ~(ERROR[plain] * loss <= ACCEPTED[plain] * np.abs(result))
+    # A sum of 0 says nothing: its terms may have covered others that are far smaller.
+    settled = (hi != 0) & (ERROR[plain] * loss <= ACCEPTED[plain] * np.abs(result))
+    doubtful = finite & (sums.size > 0) & ~settled
     return Rows(result, sign), doubtful
 
 
@@ -148,7 +150,8 @@ def _refined(
     head, tail = compress([m, *log], 2)
     result = head + tail
     loss = sums.size[places] / np.abs(total[0]) * np.minimum(1.0, np.abs(log[0]) * 2.0**12)
-    for i in np.flatnonzero(~(loss * WIDE_ERROR <= WIDE_ACCEPTED * np.abs(result))):
+    settled = (total[0] != 0) & (loss * WIDE_ERROR <= WIDE_ACCEPTED * np.abs(result))
+    for i in np.flatnonzero(~settled):
         a, *b = (np.concatenate([grid.load(view[box])[places[i]] for box in boxes]) for view in views)
         weights = b[0] if b else np.ones_like(a)
         a[weights == 0] = -np.inf

@@ -35,6 +35,8 @@ def round_dyadic(mantissa: int, exponent: int, dtype: np.dtype[Any]) -> float:
     """Round ``mantissa * 2**exponent`` to the nearest value of `dtype`, ties to even, overflow to infinity."""
     bits, smallest, above = _FORMATS[dtype.name]
     size, sign = abs(mantissa), -1 if mantissa < 0 else 1
+    if exponent + size.bit_length() < smallest:
+        return sign * 0.0
     quantum = max(exponent + size.bit_length() - bits, smallest)
     if quantum > exponent:
         shift = quantum - exponent

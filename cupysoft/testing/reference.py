@@ -7,7 +7,6 @@ much cancels. This is slow, some microseconds an element, and meant for tests.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cupysoft.testing.balls import decide, decide_complex
+from cupysoft.testing.terms import grouped, grouped_complex
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 
@@ -172,7 +172,7 @@ def _real_row(
     if special is not None:
         size, sign = special
     else:
-        terms = _grouped(row, weights)
+        terms = grouped(row, weights)
         sign = _sign(terms)
         size = -math.inf if sign == 0 else decide(lambda: [abs(_total(terms)).log() + _anchor(terms)], dtype)[0]
     return (math.nan if sign < 0 and not return_sign else size), sign
@@ -180,29 +180,13 @@ def _real_row(
 
 def _special(row: npt.NDArray[Any], weights: npt.NDArray[Any]) -> tuple[float, float] | None:
     """Answer rows with NaN or infinite terms: (log of the size, sign); None for ordinary rows."""
-    used = weights != 0
+    special = (weights != 0) & ~(np.isfinite(weights) & (row < math.inf))
+    if not special.any():
+        return None
     with np.errstate(invalid="ignore", over="ignore"):
-        terms = weights[used] * np.where(np.isfinite(row[used]), 1.0, np.exp(row[used]))
-        total = terms.sum() if terms.size else 0.0
-    if np.isnan(total):
-        return math.nan, math.nan
-    return (math.inf, math.copysign(1, total)) if np.isinf(terms).any() else None
-
-
-def _grouped(row: npt.NDArray[Any], weights: npt.NDArray[Any]) -> list[tuple[Any, Any]]:
-    """Add the weights of equal exponents exactly, so that what cancels exactly is seen to."""
-    order = sorted((a, b) for a, b in zip(row.tolist(), weights.tolist(), strict=True) if b != 0 and a != -math.inf)
-    groups = []
-    for value, items in itertools.groupby(order, key=lambda pair: pair[0]):
-        weight = sum((_exact(b) for _, b in items), flint.fmpq(0))
-        if weight != 0:
-            groups.append((value, weight))
-    return groups
-
-
-def _exact(value: float) -> Any:
-    numerator, denominator = value.as_integer_ratio()
-    return flint.fmpq(numerator, denominator)
+        values = row[special]
+        total = (weights[special] * np.where(np.isfinite(values), 1.0, np.exp(values))).sum()
+    return (math.nan, math.nan) if np.isnan(total) else (math.inf, math.copysign(1, total))
 
 
 def _anchor(terms: list[tuple[float, Any]]) -> Any:
@@ -239,7 +223,7 @@ def _complex_row(
     if not (row.imag.any() or weights.imag.any()):
         size, sign = _real_row(row.real, weights.real, np.dtype(np.float64), True)
         return (size if return_sign else complex(size, math.pi if sign < 0 else 0)), sign
-    terms = _grouped_complex(row, weights)
+    terms = grouped_complex(row, weights)
     if not terms:
         return (-math.inf if return_sign else complex(-math.inf, 0)), 0
     anchor = flint.acb(max(a.real for a, _, _ in terms))
@@ -251,12 +235,3 @@ def _complex_row(
         return decide_complex(lambda: total().log() + anchor), 0
     size = decide_complex(lambda: flint.acb(abs(total()).log()) + anchor).real
     return size, decide_complex(lambda: total() / abs(total()))
-
-
-def _grouped_complex(row: npt.NDArray[Any], weights: npt.NDArray[Any]) -> list[tuple[complex, Any, Any]]:
-    """Add the weights of equal exponents exactly: (exponent, real part, imaginary part), without those that are 0."""
-    groups: dict[complex, tuple[Any, Any]] = {}
-    for a, b in zip(row.tolist(), weights.tolist(), strict=True):
-        re, im = groups.get(a, (flint.fmpq(0), flint.fmpq(0)))
-        groups[a] = re + _exact(b.real), im + _exact(b.imag)
-    return [(a, re, im) for a, (re, im) in groups.items() if re != 0 or im != 0]

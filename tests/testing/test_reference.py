@@ -68,6 +68,10 @@ def test_axes() -> None:
     np.testing.assert_array_equal(reference.logsumexp(x, ()), x)
 
 
+def test_round_dyadic_of_what_is_nearly_nothing() -> None:
+    assert round_dyadic(-3, -(10**18), np.dtype(np.float64)) == 0
+
+
 def test_special_values() -> None:
     inf, nan = np.inf, np.nan
     np.testing.assert_array_equal(reference.softmax([[inf, 0], [-inf, -inf], [nan, 1], [0, -inf]], 1)[3], [1, 0])
@@ -84,6 +88,8 @@ def test_weights_and_signs() -> None:
         ([np.nan, 0.0], [0, 1], 0, 1),
         ([np.inf, 0.0], [-1, 1], np.inf, -1),
         ([np.inf, np.inf], [-1, 1], np.nan, np.nan),
+        ([-np.inf, 0.0], [np.inf, 1], np.nan, np.nan),
+        ([0.0, 0.0, 0.0], [1e308, 1e308, -1e308], math.log(1e308), 1),
     ]:
         np.testing.assert_array_equal(reference.logsumexp(a, b=np.array(b, np.float64), return_sign=True), (size, sign))
     assert np.isnan(reference.logsumexp([0.0], b=[-1.0]))
