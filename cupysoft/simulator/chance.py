@@ -23,12 +23,24 @@ CHANCE = f"""define internal i64 @chance(ptr %ctx) noinline {{
 
 #: ``i32 some_lane(ctx, lanes)``: one of the lanes of a mask that is not empty; the lowest without a seed.
 SOME_LANE = """define internal i32 @some_lane(ptr %ctx, i32 %lanes) noinline {
+entry:
   %dice = call i64 @chance(ptr %ctx)
-  %small = trunc i64 %dice to i32
-  %turn = and i32 %small, 31
-  %turned = call i32 @llvm.fshr.i32(i32 %lanes, i32 %lanes, i32 %turn)
-  %first = call i32 @llvm.cttz.i32(i32 %turned, i1 true)
-  %sum = add i32 %first, %turn
-  %lane = and i32 %sum, 31
+  %many = call i32 @llvm.ctpop.i32(i32 %lanes)
+  %many.wide = zext i32 %many to i64
+  %skip.wide = urem i64 %dice, %many.wide
+  %skip = trunc i64 %skip.wide to i32
+  br label %loop
+loop:
+  %left = phi i32 [%lanes, %entry], [%fewer, %drop]
+  %number = phi i32 [%skip, %entry], [%number.next, %drop]
+  %here = icmp eq i32 %number, 0
+  br i1 %here, label %found, label %drop
+drop:
+  %lower = sub i32 %left, 1
+  %fewer = and i32 %left, %lower
+  %number.next = sub i32 %number, 1
+  br label %loop
+found:
+  %lane = call i32 @llvm.cttz.i32(i32 %left, i1 true)
   ret i32 %lane
 }"""

@@ -200,7 +200,7 @@ class Emitter(Strips):
         """Tell whether lanes that do the same thing come in an order that chance gives them."""
         if self.drawn:
             self.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
-            self.module.declare("declare i32 @llvm.fshr.i32(i32, i32, i32)")
+            self.module.declare("declare i32 @llvm.ctpop.i32(i32)")
             self.module.function("some_lane", SOME_LANE)
         return self.drawn
 

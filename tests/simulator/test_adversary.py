@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -100,6 +102,20 @@ def test_lanes_come_in_any_order() -> None:
         np.testing.assert_array_equal(np.sort(y[:64]), np.arange(64))
     for place in (0, 31, 63, 65, 66, 67, 68):
         assert len({int(y[place]) for y in drawn}) > 12, place
+
+
+def test_every_order_of_a_few_lanes_is_as_likely() -> None:
+    counts: Counter[tuple[int, ...]] = Counter()
+    for seed in range(200):
+        y = np.zeros(4, np.int32)
+        launch(simulator.Device(check=False, seed=seed), "y[threadIdx.x] = atomicAdd(y + 3, 1);", [y], block=3)
+        counts[tuple(y[:3].tolist())] += 1
+    assert set(counts) == set(permutations(range(3)))
+    assert min(counts.values()) > 15
+
+
+def test_the_order_of_lanes_comes_again() -> None:
+    drawn = [orders(seed) for seed in range(20)]
     np.testing.assert_array_equal(orders(17), drawn[17])
 
 
