@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options))
     except CupysoftError as error:
-        print(f"cupysoft: {error}", file=sys.stderr)
+        print(f"cupysoft: {str(error).removeprefix('cupysoft: ')}", file=sys.stderr)
         return 1
 
 
@@ -165,10 +165,9 @@ def _verdict(compared: Sequence[Any]) -> str:
     """Say what the agreement of all results means: it depends on what is installed to compare with."""
     if compared[0].differ_reference is not None:
         return "Every result has the bits of the true value, rounded once."
-    more = 'pip install "cupysoft[sim]" brings'
     if compared[0].differ_scipy is not None:
-        return f"Every result has SciPy's bits. {more} python-flint, which knows the true ones."
-    return f"There is nothing to compare with. {more} SciPy, and python-flint, which knows the true bits."
+        return "Every result has SciPy's bits. python-flint knows the true ones: pip install python-flint"
+    return "There is nothing to compare with. SciPy or python-flint would do: pip install scipy python-flint"
 
 
 def _print_ladder(rungs: Sequence[Any]) -> None:
@@ -176,7 +175,8 @@ def _print_ladder(rungs: Sequence[Any]) -> None:
 
     print("The ladder: float32 kernels, a thread a row, counted on the simulated device\n")
     if not rungs:
-        print('  left out: nothing here can count. pip install "cupysoft[sim]" brings the simulated device.\n')
+        print("  left out: only the simulated device can count, and it needs a package that is not installed:")
+        print('  pip install llvmlite cuda-bindings "cuda-toolkit[nvrtc,cudart,cccl]"\n')
         return
     header = ["kernel", "reads of x", "of scratch", "bytes/element"]
     header += [f"softmax of {[int(value) for value in row]}" for row in LADDER_ROWS]

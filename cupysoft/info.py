@@ -57,7 +57,7 @@ def _simulated() -> str:
     try:
         import llvmlite.binding as llvm
     except ImportError:
-        return 'not available: pip install "cupysoft[sim]"'
+        return "not available: pip install llvmlite"
     return f"LLVM {'.'.join(map(str, llvm.llvm_version_info))} for {llvm.get_host_cpu_name()}"
 
 

@@ -180,7 +180,7 @@ def _known(arch: str) -> str:
         major, minor = nvrtc.version()
         raise CompileError(
             f"compile: NVRTC {major}.{minor} compiles for sm_{known[0]} and newer, not for {arch}; "
-            'older devices need an older CUDA: pip install "cupysoft[cuda12]"'
+            'older devices need an older CUDA: pip install "cuda-bindings==12.*" "cuda-toolkit[nvrtc,cudart,cccl]"'
         )
     return f"sm_{below[-1]}"
 
@@ -197,7 +197,7 @@ def _refuse(failure: nvrtc.Failure, name: str, options: Sequence[str], reach: Cu
         raise MissingDependencyError(
             f"compile: {name} includes <{missing[1]}>, which is not among the CUDA headers found "
             f"({', '.join(map(str, (*reach.before, *reach.after))) or 'none'}); install them with: "
-            'pip install "cupysoft[sim]" (wheels nvidia-cuda-runtime and nvidia-cuda-cccl), or set CUDA_PATH'
+            'pip install "cuda-toolkit[cudart,cccl]", or set CUDA_PATH'
         )
     place = _ERROR_LINE.search(failure.log)
     what = f"{place['file']}, line {place['line']}: {place['text']}" if place else f"{name}: {failure.result}"

@@ -35,7 +35,7 @@ def import_cupy() -> Any:
     except ImportError as error:
         raise MissingDependencyError(
             f"cupysoft: arrays on a GPU need CuPy, which cannot be imported ({error}); install it with: "
-            'pip install "cupysoft[cuda13]", or "cupysoft[cuda12]" where the driver is older'
+            'pip install "cupy-cuda13x[ctk]", or "cupy-cuda12x[ctk]" where the driver is older'
         ) from error
     return cupy
 
@@ -155,7 +155,8 @@ def _check_driver(done: Compiled, kernel: KernelRef) -> None:
     if major > driver:
         raise LaunchError(
             f"{kernel.name}: compiled by NVRTC {major}.{minor}, but the driver is of CUDA {driver} and runs nothing "
-            f'newer; install the compiler that fits: pip install "cupysoft[cuda{driver}]", or update the driver'
+            f'newer; install what fits, pip install "cupy-cuda{driver}x[ctk]" "cuda-bindings=={driver}.*", '
+            "or update the driver"
         )
 
 

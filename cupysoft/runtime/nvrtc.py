@@ -16,7 +16,10 @@ from cupysoft.errors import MissingDependencyError
 
 __all__ = ["Failure", "Output", "architectures", "available", "run", "version"]
 
-_REMEDY = 'install it with: pip install "cupysoft[sim]" (with a GPU: "cupysoft[cuda13]" or "cupysoft[cuda12]")'
+_REMEDY = (
+    'install it with: pip install cuda-bindings "cuda-toolkit[nvrtc,cudart,cccl]" '
+    "(with a GPU, of the major version of its driver: cuda-bindings==13.* or cuda-bindings==12.*)"
+)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,8 @@ def _binding() -> Any:
         import llvmlite.binding as llvm
     except ImportError as error:
         raise MissingDependencyError(
-            "the simulated device needs llvmlite; install it with: pip install 'cupysoft[sim]'"
+            f"the simulated device needs llvmlite, which cannot be imported ({error}); "
+            "install it with: pip install llvmlite"
         ) from error
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()

@@ -201,13 +201,13 @@ def test_an_architecture_of_the_future_gets_ptx() -> None:
 
 
 def test_an_architecture_of_the_past_is_refused_with_the_remedy() -> None:
-    with pytest.raises(CompileError, match=r"sm_20.*cupysoft\[cuda12\]"):
+    with pytest.raises(CompileError, match=r"sm_20.*cuda-bindings==12"):
         compile(SCALE, arch="sm_20", names=["scale<float>"])
 
 
 def test_missing_cuda_headers_have_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compile_module, "toolchain", lambda: Toolchain("no headers", ()))
-    with pytest.raises(MissingDependencyError, match=r"cooperative_groups\.h.*cupysoft\[sim\]"):
+    with pytest.raises(MissingDependencyError, match=r"cooperative_groups\.h.*cuda-toolkit\[cudart,cccl\]"):
         compile("#include <cooperative_groups.h>\n", arch="sm_90")
 
 
@@ -257,7 +257,7 @@ def _without_nvrtc(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPat
 @pytest.mark.usefixtures("_without_nvrtc")
 def test_without_nvrtc_and_cache_the_remedy_is_named() -> None:
     assert not nvrtc.available()
-    with pytest.raises(MissingDependencyError, match=r"cupysoft\[sim\].*compile --arch sm_90"):
+    with pytest.raises(MissingDependencyError, match=r"cuda-toolkit\[nvrtc.*compile --arch sm_90"):
         compile(SCALE, arch="sm_90", names=["scale<float>"])
 
 

@@ -144,7 +144,7 @@ def test_loading_ahead_compiles_only_what_is_missing(cupy_double: CupyDouble) ->
 
 def test_a_driver_older_than_the_compiler_is_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
     double = use_double(monkeypatch, CupyDouble(driver=12080))
-    with pytest.raises(LaunchError, match=r"NVRTC 1[3-9]\.\d+, but the driver is of CUDA 12.*cupysoft\[cuda12\]"):
+    with pytest.raises(LaunchError, match=r"NVRTC 1[3-9]\.\d+, but the driver is of CUDA 12.*cupy-cuda12x\[ctk\]"):
         launch.run(plan(), arrays(double), CupyDevice())
 
 
@@ -163,7 +163,7 @@ def test_without_any_folder_the_remedy_is_named(cupy_double: CupyDouble, monkeyp
 
 def test_without_cupy_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(MissingDependencyError, match=r"cupysoft\[cuda13\]"):
+    with pytest.raises(MissingDependencyError, match=r"cupy-cuda13x\[ctk\]"):
         cuda.import_cupy()
 
 
