@@ -1,6 +1,7 @@
-// Complex numbers whose parts are expansions, and exp(d + i theta).
+// Complex numbers whose parts are expansions, and their exponential.
 #pragma once
 #include "angle.cuh"
+#include "power.cuh"
 
 template <int WORDS>
 struct Complex {
@@ -34,34 +35,38 @@ __device__ __forceinline__ Complex<WORDS> turned(const Complex<WORDS>& a, int qu
     return result;
 }
 
-// exp(i r), |r| < 1: the series of exp(i y) - 1 for y = r / 256, then squarings of 1 + p in the form p (p + 2).
+// exp(r), abs(r) < 0.9: the series of exp - 1 for r / 256, then squarings of 1 + p in the form p (p + 2).
 template <int WORDS>
-__device__ __forceinline__ Complex<WORDS> unit_circle(const Expansion<WORDS>& r) {
-    const Expansion<WORDS> y = scale(r, 1.0 / (1 << HALVINGS));
+__device__ __forceinline__ Complex<WORDS> exp_near_zero(const Complex<WORDS>& r) {
+    const double power = 1.0 / (1 << HALVINGS);
+    const Complex<WORDS> y = {scale(r.re, power), scale(r.im, power)};
     Complex<WORDS> p = {};
 #pragma unroll 1
     for (int n = FACTORIALS - 1; n >= 0; n--) {
-        // p becomes (p i y) + 1 / (n + 1)!
-        const Complex<WORDS> turned_p = {scale(multiply(p.im, y), -1.0), multiply(p.re, y)};
         Expansion<WORDS> coefficient;
 #pragma unroll
         for (int i = 0; i < WORDS; i++) coefficient.w[i] = INVERSE_FACTORIAL[n][i];
-        p = {add(turned_p.re, coefficient), turned_p.im};
+        p = multiply(Complex<WORDS>{add(p.re, coefficient), p.im}, y);
     }
-    p = {scale(multiply(p.im, y), -1.0), multiply(p.re, y)};
 #pragma unroll 1
     for (int i = 0; i < HALVINGS; i++) p = multiply(p, Complex<WORDS>{add(p.re, 2.0), p.im});
     return {add(p.re, 1.0), p.im};
 }
 
-// cos(theta) + i sin(theta) of any finite angle.
+// exp(re + i im) = words * 2^level, for finite parts of any size. Of tiny ones, exp(x) - 1 is x.
 template <int WORDS>
-__device__ __forceinline__ Complex<WORDS> direction(double theta) {
-    const double size = fabs(theta);
+__device__ __forceinline__ Complex<WORDS> exp_words(double re, double im, Level& level) {
+    const double size = fabs(im);
     Angle<WORDS> angle = {{}, 0};
     angle.r.w[0] = size;
     if (size >= 0.75) angle = reduced_angle<WORDS>(size);
-    Complex<WORDS> result = turned(unit_circle(angle.r), angle.quarter);
-    if (theta < 0.0) result.im = scale(result.im, -1.0);
+    Complex<WORDS> result = turned(exp_near_zero(Complex<WORDS>{reduced<WORDS>(re, level), angle.r}), angle.quarter);
+    if (im < 0.0) result.im = scale(result.im, -1.0);
+    if (fmax(fabs(re), size) < TINY) {
+        result = {};
+        result.re.w[0] = 1.0;
+        result.re.w[1] = re;
+        result.im.w[0] = im;
+    }
     return result;
 }

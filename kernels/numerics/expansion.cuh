@@ -95,8 +95,8 @@ __device__ __forceinline__ Expansion<WORDS> scale(Expansion<WORDS> a, double pow
     return a;
 }
 
-// 1 / n! for n = 1 .. 12, in three words (from 600-bit ball arithmetic).
-constexpr int FACTORIALS = 12;
+// 1 / n! for n = 1 .. 14, in three words (from 600-bit ball arithmetic).
+constexpr int FACTORIALS = 14;
 __constant__ double INVERSE_FACTORIAL[FACTORIALS][3] = {
     {0x1.0000000000000p+0, 0.0, 0.0},
     {0x1.0000000000000p-1, 0.0, 0.0},
@@ -110,13 +110,16 @@ __constant__ double INVERSE_FACTORIAL[FACTORIALS][3] = {
     {0x1.27e4fb7789f5cp-22, 0x1.cbbc05b4fa99ap-76, -0x1.c6d278883e8f5p-132},
     {0x1.ae64567f544e4p-26, -0x1.c062e06d1f209p-80, 0x1.c7880adcbc46ep-136},
     {0x1.1eed8eff8d898p-29, -0x1.2aec959e14c06p-83, 0x1.2fb0073dd2d9ep-139},
+    {0x1.6124613a86d09p-33, 0x1.f28e0cc748ebep-87, -0x1.7b2c4c8a840bcp-141},
+    {0x1.93974a8c07c9dp-37, 0x1.05d6f8a2efd1fp-92, 0x1.3aa3346236a5dp-147},
 };
 // ln 2 in four words of 42 bits, so that k times each is exact for |k| < 2^11; their sum misses it by 2^-171.
 constexpr double LN2_0 = 0x1.62e42fefa3800p-1;
 constexpr double LN2_1 = 0x1.ef35793c76000p-45;
 constexpr double LN2_2 = 0x1.cc01f97b57800p-87;
 constexpr double LN2_3 = 0x1.03cd0c99ca000p-130;
-// The argument of the series is cut by 2^HALVINGS: below 0.35 / 256 the 12 terms reach 2^-155.
+// The argument of the series is cut by 2^HALVINGS: below 0.9 / 256 (complex.cuh) 14 terms reach 2^-163, and the squarings
+// leave 2^-155 of that.
 constexpr int HALVINGS = 8;
 
 // Two factors, since 2^k may be beyond the range of normal numbers.
@@ -127,25 +130,30 @@ __device__ __forceinline__ Expansion<WORDS> scale_by_exponent(const Expansion<WO
     return scale(scale(a, first), __hiloint2double((1023 + k - half) << 20, 0));
 }
 
-// exp(d), |d| < 800: reduction by k ln 2, the series of exp - 1, squarings in the form (1 + p)^2 - 1 = p (p + 2).
+// exp(r), |r| < 0.4: the series of exp - 1, squarings in the form (1 + p)^2 - 1 = p (p + 2).
 template <int WORDS>
-__device__ __forceinline__ Expansion<WORDS> exp_expansion(Two d) {
-    const double k = rint(__dmul_rn(d.hi, LOG2_E));
-    double list[] = {d.hi,           __dmul_rn(k, -LN2_0), __dmul_rn(k, -LN2_1), d.lo,
-                     __dmul_rn(k, -LN2_2), __dmul_rn(k, -LN2_3)};
-    const Expansion<WORDS> y = scale(distilled<WORDS>(list), 1.0 / (1 << HALVINGS));
+__device__ __forceinline__ Expansion<WORDS> exp_near_zero(const Expansion<WORDS>& r) {
+    const Expansion<WORDS> y = scale(r, 1.0 / (1 << HALVINGS));
     Expansion<WORDS> p = {};
 #pragma unroll 1
     for (int n = FACTORIALS - 1; n >= 0; n--) {
         Expansion<WORDS> coefficient;
 #pragma unroll
         for (int i = 0; i < WORDS; i++) coefficient.w[i] = INVERSE_FACTORIAL[n][i];
-        p = add(multiply(p, y), coefficient);
+        p = multiply(add(p, coefficient), y);
     }
-    p = multiply(p, y);
 #pragma unroll 1
     for (int i = 0; i < HALVINGS; i++) p = multiply(p, add(p, 2.0));
-    return scale_by_exponent(add(p, 1.0), static_cast<int>(k));
+    return add(p, 1.0);
+}
+
+// exp(d), |d| < 800: d = k ln 2 + r.
+template <int WORDS>
+__device__ __forceinline__ Expansion<WORDS> exp_expansion(Two d) {
+    const double k = rint(__dmul_rn(d.hi, LOG2_E));
+    double list[] = {d.hi,           __dmul_rn(k, -LN2_0), __dmul_rn(k, -LN2_1), d.lo,
+                     __dmul_rn(k, -LN2_2), __dmul_rn(k, -LN2_3)};
+    return scale_by_exponent(exp_near_zero(distilled<WORDS>(list)), static_cast<int>(k));
 }
 
 // log(l) = y + log1p(z) where y is the logarithm in two words and z = l exp(-y) - 1, below 2^-55.

@@ -1,150 +1,131 @@
 // logsumexp_weighted: log(abs(sum(b exp(x)))) of real rows, and the sign of the sum.
 //
-// A block a row; thread t takes columns t, t + 128, ... in each of two walks, and of a third if the sum cancels:
+//   logsumexp_weighted         a team a row: its result                     x and b read once
+//   logsumexp_weighted_split   a team a part of a long row: its state       x and b read once
+//   logsumexp_weighted_merge   a block a long row: its result               neither read
+//   logsumexp_weighted_refine  the rows that the first tier left open       x and b read once more, or as often as needed
+//   logsumexp_weighted_open    the first walk of refine, split over blocks  for long rows, before refine
 //
-//   1  the maximum m of x where b is not 0, the largest weight, and what is infinite or NaN
-//   2  the sum of b exp(x - m), in two words, and the sum of the sizes of its terms
-//   3  only where 2 lost too much: the sum once more, in expansions (the second tier)
+// Teams (online/teams.cuh): WarpTeam<1 .. 32> and BlockTeam<4> side by side, where rows lie along memory, and
+// ColumnTeam<8>, 32 rows side by side, where columns do. A thread takes every SIZE-th column of its share:
 //
-// Weights are brought below 1 by a power of two, exactly, so that no product overflows; its logarithm is added at the end.
+//   columns     0    1    2   ...  SIZE - 1  SIZE ...
+//   rank        0    1    2   ...  SIZE - 1   0   ...
+//
+// First tier: one walk keeps the state of online/signed_state.cuh, its sum in two words good to 2^-66 of the sizes of the
+// terms. The bound of its error decides whether the logarithm is good enough; only where signs cancel too much, or the
+// result is nearly 0, the level of the row is noted for the second tier (cancelled.cuh), which works in 100 or 150 bits
+// and takes out exactly what cancels exactly.
+//
 // b == 0 takes an element out, whatever it is. Arrays of the view, in order: x, b if WEIGHTED, out, sign if SIGNED; the
-// pointer of an array that is not there is not looked at.
-// Shared bytes: 24 a warp, for each kind of reduction.
-// Numerics: float64 in two words, then 100 or 150 bits; rounded once.
-#include "refined.cuh"
-#include "views.cuh"
-#include "weights.cuh"
+// pointer of an array that is not there is not looked at. open: for each row the level where its second tier begins, far
+// NaN where none is needed.
+// Shared bytes: 48 a warp, or a thread of a ColumnTeam; refine 72 a warp and 128.
+// Numerics: rounded once.
+#include "weighted_rows.cuh"
 
-// What a row is made of, for all threads of the block.
-template <typename T, bool WEIGHTED, typename VIEW>
-struct WeightedRow {
-    const T* x;
-    const T* b;
-    const VIEW& view;
-
-    __device__ __forceinline__ double weight(long long column) const {
-        if constexpr (!WEIGHTED) return 1.0;
-        else return widen(Element<T>::load(b[view.template column<1>(column)]));
-    }
-    // -inf where the weight is 0.
-    __device__ __forceinline__ double value(long long column, double weight) const {
-        const double value = widen(Element<T>::load(x[view.template column<0>(column)]));
-        return weight == 0.0 ? negative_infinity() : value;
-    }
-};
-
-struct Survey {
-    double m;        // maximum of the elements that count
-    double largest;  // weight
-    double beyond;   // sum of the terms that are infinite or NaN, 0 if there are none
-};
-
-template <typename TEAM, typename ROW>
-__device__ __forceinline__ Survey surveyed(const ROW row, long long columns) {
-    Survey found = {negative_infinity(), 0.0, 0.0};
-#pragma unroll 1
-    for (long long column = TEAM::rank(); column < columns; column += TEAM::SIZE) {
-        const double weight = row.weight(column);
-        const double value = row.value(column, weight);
-        found.m = maximum(found.m, value);
-        found.largest = maximum(found.largest, fabs(weight));
-        const bool finite_weight = fabs(weight) < positive_infinity();
-        if (!(finite_weight && value < positive_infinity())) {
-            // exp of an infinite or NaN value; that of a finite one only lends its sign.
-            const double factor = value == negative_infinity() ? 0.0 : fabs(value) < positive_infinity() ? 1.0 : value;
-            found.beyond = __dadd_rn(found.beyond, __dmul_rn(weight, factor));
-        }
-    }
-    found.m = TEAM::template reduce<Maximum>(found.m);
-    found.largest = TEAM::template reduce<Maximum>(found.largest);
-    found.beyond = TEAM::template reduce<SumOfWords>(found.beyond);
-    return found;
+template <typename T, bool WEIGHTED, bool SIGNED, typename TEAM, typename VIEW>
+__global__ void __launch_bounds__(THREADS_OF<TEAM>, 1)
+    logsumexp_weighted(const T* x,      // (rows, columns)
+                       const T* b,      // (rows, columns)
+                       VIEW view,       // of x, b, out, sign
+                       T* out,          // (rows,)
+                       T* sign,         // (rows,)
+                       double* open) {  // (2, rows)
+    const Share share = Dealt<TEAM>::share(view.rows, view.columns, view.columns, 1);
+    const WeightedRow<T, WEIGHTED, VIEW> row(x, b, view, share.row);
+    const SignedState state = folded<TEAM>(row, share);
+    const WeightedResult<T, WEIGHTED, SIGNED, VIEW> result{view, out, sign, open};
+    if (share.end > 0 && TEAM::rank() == 0) result.write(share.row, state);
 }
 
-// The logarithm's error is let pass up to this share of the result: a quarter of an ulp of float64; for shorter types
-// far below half of one of theirs.
-template <typename T>
-constexpr double PASSED = Element<T>::BITS == 64 ? 0x1p-54 : 0x1p-40;
-// Error of the two-word sum beside the sum of the sizes of its terms.
-constexpr double SUM_ERROR = 0x1p-54;
-
-struct Outcome {
-    double hi;  // m + log(abs(sum)) in two words
-    double lo;
-    double sign;
-};
-
-template <typename T, typename TEAM, typename ROW>
-__device__ __forceinline__ Outcome summed(const ROW row, long long columns, const Survey found) {
-    using Arithmetic = Float64Arithmetic<double>;
-    constexpr int WORDS = REFINE_WORDS<T>;
-    const int exponent = exponent_above(found.largest);
-    const double power = power_of_two(-exponent);
-    Two sum = {0.0, 0.0};
-    double size = 0.0;
-#pragma unroll 1
-    for (long long column = TEAM::rank(); column < columns; column += TEAM::SIZE) {
-        const double weight = row.weight(column);
-        const Two term = Arithmetic::term(row.value(column, weight), found.m);
-        const double scaled = __dmul_rn(weight, power);
-        const Two product = two_product(term.hi, scaled);
-        accumulate(sum, Two{product.hi, __fma_rn(term.lo, scaled, product.lo)});
-        size = __dadd_rn(size, fabs(product.hi));
-    }
-    sum = TEAM::template reduce<Sum>(sum);
-    size = TEAM::template reduce<SumOfWords>(size);
-
-    const double sign = sum.hi < 0.0 ? -1.0 : 1.0;
-    if (sum.hi != 0.0) {
-        const Two log_sum = Arithmetic::log(scale(sum, sign));
-        const Two weights = {__dmul_rn(exponent, LN2_HI), __dmul_rn(exponent, LN2_LO)};
-        const Two shift = two_sum(found.m, weights.hi);
-        const Two whole = two_sum(shift.hi, log_sum.hi);
-        const double low = __dadd_rn(__dadd_rn(whole.lo, shift.lo), __dadd_rn(log_sum.lo, weights.lo));
-        const double error = __dadd_rn(size / fabs(sum.hi), fabs(log_sum.hi)) * SUM_ERROR;
-        if (error <= fabs(whole.hi) * PASSED<T>) return {whole.hi, low, sign};
-    }
-
-    Expansion<WORDS> exact = {};
-#pragma unroll 1
-    for (long long column = TEAM::rank(); column < columns; column += TEAM::SIZE) {
-        const double weight = row.weight(column);
-        const auto term = refined_term<WORDS>(row.value(column, weight), found.m);
-        exact = add(exact, multiply(term, __dmul_rn(weight, power)));
-    }
-    exact = normalised(TEAM::template reduce<SumOfExpansions>(exact));
-    if (exact.w[0] == 0.0) return {negative_infinity(), 0.0, 0.0};
-    const double exact_sign = exact.w[0] < 0.0 ? -1.0 : 1.0;
-    double shift[] = {found.m, __dmul_rn(exponent, LN2_0), __dmul_rn(exponent, LN2_1), __dmul_rn(exponent, LN2_2),
-                      __dmul_rn(exponent, LN2_3)};
-    const auto result = normalised(add(log_expansion(scale(exact, exact_sign)), distilled<WORDS>(shift)));
-    return {result.w[0], result.w[1], exact_sign};
+template <typename T, bool WEIGHTED, typename TEAM, typename VIEW>
+__global__ void __launch_bounds__(THREADS_OF<TEAM>, 1)
+    logsumexp_weighted_split(const T* x,  // (rows, columns)
+                             const T* b,  // (rows, columns)
+                             VIEW view,   // of x, b, out, sign
+                             long long part_size, long long parts,
+                             double* states) {  // (6, rows, parts)
+    const Share share = Dealt<TEAM>::share(view.rows, view.columns, part_size, parts);
+    const WeightedRow<T, WEIGHTED, VIEW> row(x, b, view, share.row);
+    const SignedState state = folded<TEAM>(row, share);
+    const SavedStates saved{states, view.rows * parts};
+    if (share.end > 0 && TEAM::rank() == 0) saved.set(share.row * parts + share.part, state);
 }
 
+// Thread t merges parts t, t + 128, ... in rising order, then the block merges its threads.
 template <typename T, bool WEIGHTED, bool SIGNED, typename VIEW>
-__global__ void __launch_bounds__(32 * REFINE_WARPS)
-    logsumexp_weighted(const T* x,  // (rows, columns)
-                       const T* b,  // (rows, columns)
-                       VIEW view,   // of x, b, out, sign
-                       T* out,      // (rows,)
-                       T* sign) {   // (rows,)
-    using Team = BlockTeam<REFINE_WARPS>;
-    constexpr int OUT = WEIGHTED ? 2 : 1;
-    const long long index = blockIdx.x;
-    const WeightedRow<T, WEIGHTED, VIEW> row = {x + view.template row<0>(index),
-                                                WEIGHTED ? b + view.template row<WEIGHTED ? 1 : 0>(index) : b, view};
-    const Survey found = surveyed<Team>(row, view.columns);
-    Outcome result = {negative_infinity(), 0.0, 0.0};
-    if (!(fabs(found.beyond) < positive_infinity())) {
-        result = {fabs(found.beyond), 0.0, found.beyond < 0.0 ? -1.0 : found.beyond > 0.0 ? 1.0 : not_a_number()};
-    } else if (found.m != negative_infinity()) {
-        result = summed<T, Team>(row, view.columns, found);
+__global__ void __launch_bounds__(32 * WEIGHTED_WARPS, 1)
+    logsumexp_weighted_merge(double* states,  // (6, rows, parts)
+                             VIEW view,       // of x, b, out, sign
+                             long long parts,
+                             T* out,          // (rows,)
+                             T* sign,         // (rows,)
+                             double* open) {  // (2, rows)
+    using Team = BlockTeam<WEIGHTED_WARPS>;
+    const SavedStates saved{states, view.rows * parts};
+    SignedState state = nothing_signed();
+#pragma unroll 1
+    for (long long part = Team::rank(); part < parts; part += Team::SIZE)
+        state = merge(state, saved.get(blockIdx.x * parts + part));
+    state = Team::template reduce<SignedMerge>(state);
+    const WeightedResult<T, WEIGHTED, SIGNED, VIEW> result{view, out, sign, open};
+    if (Team::rank() == 0) result.write(blockIdx.x, state);
+}
+
+// Block b walks part b % parts of row b / parts, if the row is open.
+template <typename T, bool WEIGHTED, typename VIEW>
+__global__ void __launch_bounds__(32 * WEIGHTED_WARPS, 1)
+    logsumexp_weighted_walk(const T* x,  // (rows, columns)
+                            const T* b,  // (rows, columns)
+                            VIEW view,   // of x, b, out, sign
+                            long long part_size, long long parts,
+                            const double* open,           // (2, rows)
+                            unsigned long long* walks) {  // (9, rows, parts)
+    using Team = BlockTeam<WEIGHTED_WARPS>;
+    using Row = WeightedRow<T, WEIGHTED, VIEW>;
+    const Share share = Dealt<Team>::share(view.rows, view.columns, part_size, parts);
+    const Level top = {open[share.row], static_cast<int>(open[view.rows + share.row])};
+    if (top.far == top.far) {  // all threads see the same
+        const Row row(x, b, view, share.row);
+        const auto walk = walked<Team>(WeightedTerms<T, Row>{row}, share.begin, share.end, top, 0.0);
+        const SavedWalks<1> saved{walks, view.rows * parts};
+        if (Team::rank() == 0) saved.set(share.row * parts + share.part, walk);
     }
-    if (threadIdx.x == 0) {
-        const bool refused = !SIGNED && result.sign < 0.0;
-        const bool finite = fabs(result.hi) < positive_infinity();
-        out[view.template row<OUT>(index)] =
-            refused ? Element<T>::round(not_a_number()) : round_once<T>(result.hi, finite ? result.lo : 0.0);
-        if constexpr (SIGNED) sign[view.template row<OUT + 1>(index)] = Element<T>::round(result.sign);
+}
+
+// Block b looks at rows 16 b .. 16 b + 15; for most of them there is nothing to do, which the whole block sees at once.
+// PARTS: the first walk has been made, part by part.
+template <typename T, bool WEIGHTED, bool SIGNED, bool PARTS, typename VIEW>
+__global__ void __launch_bounds__(32 * WEIGHTED_WARPS, 1)
+    logsumexp_weighted_refine(const T* x,  // (rows, columns)
+                              const T* b,  // (rows, columns)
+                              VIEW view,   // of x, b, out, sign
+                              T* out,      // (rows,)
+                              T* sign,     // (rows,)
+                              double* open,                     // (2, rows)
+                              unsigned long long* walks,        // (9, rows, parts) if PARTS
+                              long long parts) {
+    using Team = BlockTeam<WEIGHTED_WARPS>;
+    using Row = WeightedRow<T, WEIGHTED, VIEW>;
+    const WeightedResult<T, WEIGHTED, SIGNED, VIEW> result{view, out, sign, open};
+    __shared__ double of_rows[OPEN_ROWS];
+    const long long first = static_cast<long long>(blockIdx.x) * OPEN_ROWS;
+    if (threadIdx.x < OPEN_ROWS) {
+        const long long index = first + threadIdx.x;
+        of_rows[threadIdx.x] = index < view.rows ? open[index] : not_a_number();
+    }
+    __syncthreads();
+#pragma unroll 1
+    for (int i = 0; i < OPEN_ROWS; i++) {
+        if (of_rows[i] != of_rows[i]) continue;
+        const long long index = first + i;
+        const Row row(x, b, view, index);
+        const Level top = {of_rows[i], static_cast<int>(open[view.rows + index])};
+        const WeightedTerms<T, Row> terms{row};
+        Walked<1> walk = {};
+        if constexpr (PARTS) walk = gathered<Team>(SavedWalks<1>{walks, view.rows * parts}, index * parts, parts);
+        const LogAndSign sum = refined<Team>(terms, view.columns, top, walk, PARTS);
+        if (Team::rank() == 0) result.write(index, sum.log, sum.sign);
     }
 }

@@ -10,6 +10,7 @@ import pytest
 from cupysoft.arrays import Axis, Layout, layout
 from cupysoft.ops import plans
 from cupysoft.ops.plans_view import access_width, view_of
+from cupysoft.runtime.plan import Plan
 from tests.kernels.plans_for import DTYPES, OPERATIONS, contiguous, families, plan_of
 
 # The longest row of each way to hold one, for 16-bit types, float32 and float64.
@@ -91,10 +92,59 @@ def test_logsumexp_ends_with_the_second_tier() -> None:
 def test_general_logsumexp() -> None:
     three = Layout((Axis(5, (7, 0, 1)),), (Axis(7, (1, 1, 0)),))
     plan = plans.logsumexp(three, np.dtype("f4"), (16, 16, 16), weighted=True)
-    assert families(plan) == ("logsumexp_weighted",)
-    assert [argument for argument in plan.steps[0].args if isinstance(argument, str)] == ["x", "b", "out", "out"]
+    assert families(plan) == ("logsumexp_weighted", "logsumexp_weighted_refine")
+    assert [argument for argument in plan.steps[0].args if isinstance(argument, str)] == [
+        "x",
+        "b",
+        "out",
+        "out",
+        "open",
+    ]
+    assert [(scratch.name, scratch.count) for scratch in plan.scratch] == [("open", 10)]
     plan = plans.logsumexp(contiguous(5, 7, reduces=True), np.dtype("c8"), (16, 16))
-    assert plan.steps[0].kernel.name == "logsumexp_complex<float, false, false, View<2, 1, 1>>"
+    assert plan.steps[0].kernel.name == "logsumexp_complex<float, false, false, WarpTeam<8>, View<2, 1, 1>>"
+
+
+# The longest row of each team of a general logsumexp, its rows a block, and its threads.
+TEAMS = {
+    False: {
+        "WarpTeam<1>": (4, 128, (128, 1, 1)), "WarpTeam<8>": (64, 16, (128, 1, 1)),
+        "WarpTeam<32>": (1024, 4, (128, 1, 1)), "BlockTeam<4>": (16384, 1, (128, 1, 1)),
+    },
+    True: {"WarpTeam<1>": (16, 128, (128, 1, 1)), "ColumnTeam<8>": (4096, 32, (32, 8, 1))},
+}  # fmt: skip
+
+
+def signed_plan(rows: int, columns: int, dtype: str, *, columns_first: bool = False) -> Plan:
+    """Plan a logsumexp with a sign, of a contiguous array."""
+    row, column = (1, rows) if columns_first else (columns, 1)
+    layout = Layout((Axis(rows, (row, 1, 1)),), (Axis(columns, (column, 0, 0)),) if columns != 1 else ())
+    return plans.logsumexp(layout, np.dtype(dtype), (16, 16, 16), signed=True)
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f8", "c16"])
+@pytest.mark.parametrize("columns_first", [False, True])
+def test_each_length_of_a_general_logsumexp_gets_its_team(dtype: str, columns_first: bool) -> None:
+    shortest = 1
+    for team, (longest, rows, block) in TEAMS[columns_first].items():
+        for columns in (shortest, longest):
+            step = signed_plan(70, columns, dtype, columns_first=columns_first).steps[0]
+            assert f", {team}, View" in step.kernel.name, columns
+            assert (step.grid, step.block) == ((-(-70 // rows), 1, 1), block)
+        shortest = longest + 1
+    plan = signed_plan(70, shortest, dtype, columns_first=columns_first)
+    assert [name.rsplit("_", 1)[1] for name in families(plan)] == ["split", "merge", "walk", "refine"]
+
+
+def test_a_general_logsumexp_in_parts() -> None:
+    plan = signed_plan(3, 16385, "f4")
+    assert [step.grid[0] for step in plan.steps] == [15, 3, 15, 1]
+    assert [(scratch.name, scratch.dtype.name, scratch.count) for scratch in plan.scratch] == [
+        ("open", "float64", 6), ("states", "float64", 90), ("walks", "uint64", 135),
+    ]  # fmt: skip
+    plan = signed_plan(70, 5000, "c8", columns_first=True)
+    assert [step.grid[0] for step in plan.steps] == [15, 70, 350, 5]
+    assert [scratch.count for scratch in plan.scratch] == [140, 3500, 5250]
 
 
 def test_no_rows_no_steps() -> None:

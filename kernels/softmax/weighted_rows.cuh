@@ -1,0 +1,182 @@
+// A weighted row: where it is, its state, and what is written of it; for weighted.cu.
+#pragma once
+#include "cancelled.cuh"
+#include "dealt.cuh"
+#include "online/signed_state.cuh"
+#include "views.cuh"
+
+// What a row is made of.
+template <typename T, bool WEIGHTED, typename VIEW>
+struct WeightedRow {
+    using Type = T;
+    const T* x;
+    const T* b;
+    const VIEW& view;
+
+    __device__ __forceinline__ WeightedRow(const T* x, const T* b, const VIEW& view, long long row)
+        : x(x + view.template row<0>(row)), b(WEIGHTED ? b + view.template row<WEIGHTED ? 1 : 0>(row) : b), view(view) {}
+
+    __device__ __forceinline__ double value(long long column) const {
+        return widen(Element<T>::load(x[view.template column<0>(column)]));
+    }
+    __device__ __forceinline__ double weight(long long column) const {
+        if constexpr (!WEIGHTED) return 1.0;
+        else return widen(Element<T>::load(b[view.template column<1>(column)]));
+    }
+};
+
+struct SignedMerge {
+    static constexpr int UNROLL = 1;
+    __device__ static __forceinline__ SignedState join(SignedState a, SignedState b) {
+        return merge(a, b);
+    }
+};
+
+__device__ __forceinline__ SignedState from_lane(const SignedState& value, int distance) {
+    return {{from_lane(value.level.far, distance), from_lane(value.level.near, distance)},
+            from_lane(value.sum, distance),
+            from_lane(value.error, distance),
+            from_lane(value.beyond, distance)};
+}
+
+// The state of a share, on every thread of the team. The next element is on its way while one is worked on.
+template <typename TEAM, typename ROW>
+__device__ __forceinline__ SignedState folded(const ROW& row, const Share& share) {
+    SignedState state = nothing_signed();
+    long long column = share.begin + TEAM::rank();
+    double next = column < share.end ? row.value(column) : 0.0;
+    double next_weight = column < share.end ? row.weight(column) : 0.0;
+#pragma unroll 1
+    while (column < share.end) {
+        const double value = next;
+        const double weight = next_weight;
+        column += TEAM::SIZE;
+        if (column < share.end) {
+            next = row.value(column);
+            next_weight = row.weight(column);
+        }
+        push<typename ROW::Type>(state, value, weight);
+    }
+    return TEAM::template reduce<SignedMerge>(state);
+}
+
+// Where results go, and what is done with a state, or with a logarithm and a sign.
+template <typename T, bool WEIGHTED, bool SIGNED, typename VIEW>
+struct WeightedResult {
+    static constexpr int OUT = WEIGHTED ? 2 : 1;
+    // The error that is let pass, as a share of the result: 1 ulp at most of float64, for shorter types far below half of
+    // one of theirs.
+    static constexpr double PASSED = Element<T>::BITS == 64 ? 0x1p-53 : 0x1p-40;
+    const VIEW& view;
+    T* out;
+    T* sign;
+    double* open;  // (2, rows)
+
+    __device__ __forceinline__ void write(long long row, Two log, double sign_of_sum) const {
+        const bool refused = !SIGNED && sign_of_sum < 0.0;
+        out[view.template row<OUT>(row)] =
+            refused ? Element<T>::round(not_a_number()) : round_once<T>(log.hi, finite(log.hi) ? log.lo : 0.0);
+        if constexpr (SIGNED) sign[view.template row<OUT + 1>(row)] = Element<T>::round(sign_of_sum);
+    }
+
+    __device__ __forceinline__ void write(long long row, const SignedState& state) const {
+        Level level = {not_a_number(), 0};
+        if (!finite(state.beyond)) {
+            const double sign_of_sum = state.beyond < 0.0 ? -1.0 : state.beyond > 0.0 ? 1.0 : not_a_number();
+            write(row, {fabs(state.beyond), 0.0}, sign_of_sum);
+        } else if (height(state.level, lowest_level()) <= 0) {
+            write(row, {negative_infinity(), 0.0}, 0.0);
+        } else if (!first_tier(row, state)) {
+            level = state.level;
+        }
+        open[row] = level.far;
+        open[view.rows + row] = level.near;
+    }
+
+    // False where the sum is not known well enough.
+    __device__ __forceinline__ bool first_tier(long long row, const SignedState& state) const {
+        const double sign_of_sum = state.sum.hi < 0.0 ? -1.0 : 1.0;
+        Two sum = scale(two_sum(state.sum.hi, state.sum.lo), sign_of_sum);
+        if (!(sum.hi > 0x1p-900)) return false;
+        const int power = static_cast<int>((__double_as_longlong(sum.hi) - SQRT_HALF_BITS) >> 52);
+        const double error = __ddiv_rn(state.error, sum.hi);
+        sum = scale_down(sum, -power);
+        const Two log_sum = log_precise(sum);
+        const Two result = add(log_of_level({state.level.far, state.level.near + power - SUM_LIFT}), log_sum);
+        const double log_error = fmin(__dmul_rn(fabs(log_sum.hi), 0x1p+8), 1.0);
+        if (!(__dmul_rn(__dadd_rn(error, log_error), 0x1p-66) <= __dmul_rn(fabs(result.hi), PASSED))) return false;
+        write(row, result, sign_of_sum);
+        return true;
+    }
+};
+
+// States of parts in memory: six arrays one after the other.
+struct SavedStates {
+    double* states;  // (6, count)
+    long long count;
+    __device__ __forceinline__ SignedState get(long long i) const {
+        return {{states[i], static_cast<int>(states[count + i])},
+                {states[2 * count + i], states[3 * count + i]},
+                states[4 * count + i],
+                states[5 * count + i]};
+    }
+    __device__ __forceinline__ void set(long long i, const SignedState& state) const {
+        states[i] = state.level.far;
+        states[count + i] = state.level.near;
+        states[2 * count + i] = state.sum.hi;
+        states[3 * count + i] = state.sum.lo;
+        states[4 * count + i] = state.error;
+        states[5 * count + i] = state.beyond;
+    }
+};
+
+// The terms of a row for the second tier.
+template <typename T, typename ROW>
+struct WeightedTerms {
+    static constexpr int PARTS = 1;
+    static constexpr int WORDS = REFINE_WORDS<T>;
+    const ROW& row;
+
+    __device__ __forceinline__ void add(Walked<1>& walk, long long column, Level top) const {
+        const Weight weight = weight_of<T>(row.weight(column));
+        const double value = row.value(column);
+        if (weight.factor == 0.0 || value == negative_infinity()) return;
+        Level level;
+        const Expansion<WORDS> words = exp_words<WORDS>(value, level);
+        const Level of_term = {level.far, level.near + weight.power};
+        if (height(of_term, top) < -LEVEL_BIT - 4) walk.lower = higher(walk.lower, of_term);
+        else add_product(walk.window, 0, words, weight, LEVEL_BIT + height(level, top));
+    }
+};
+
+struct LogAndSign {
+    Two log;
+    double sign;
+};
+
+// The second tier of a row: from the level `top`, or from a first walk that has been made.
+template <typename TEAM, typename TERMS>
+__device__ __forceinline__ LogAndSign refined(const TERMS& terms, long long columns, Level top, Walked<1> walk,
+                                              bool walk_made) {
+    constexpr int WORDS = TERMS::WORDS;
+    double unit = 0.0;
+#pragma unroll 1
+    while (true) {
+        if (!walk_made) walk = walked<TEAM>(terms, 0, columns, top, unit);
+        walk_made = false;
+        const int length = walk.window.length();
+        if (laid_lower(walk, length, top)) continue;
+        const auto found = found_sum<WORDS>(walk, length, top);
+        if (unit != 0.0) {
+            const Expansion<WORDS> difference = scale(found.words[0], -unit);
+            return {length == 0 ? Two{0.0, 0.0} : log_beside_one(difference, found.level), -unit};
+        }
+        if (length == 0) return {{negative_infinity(), 0.0}, 0.0};
+        const double sign = found.words[0].w[0] < 0.0 ? -1.0 : 1.0;
+        const auto log_sum = log_expansion(scale(found.words[0], sign));
+        const auto result = normalised(add(log_sum, log_of_level<WORDS>(found.level)));
+        if (!(fabs(result.w[0]) < NEARLY_ONE)) return {{result.w[0], result.w[1]}, sign};
+        unit = -sign;
+        top = beside_one();
+    }
+}
