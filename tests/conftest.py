@@ -78,15 +78,18 @@ class Backend:
             yield
 
 
-def _backends() -> list[Any]:
+def backend_names() -> list[str]:
     """Every backend of this machine; the GPU only where one is present."""
     import cupy
 
-    gpu = [pytest.param("gpu", marks=pytest.mark.gpu)] if cupy.cuda.is_available() else []
-    return ["host", "simulated", *gpu]
+    return ["host", "simulated", *(["gpu"] if cupy.cuda.is_available() else [])]
 
 
-@pytest.fixture(scope="session", params=_backends())
+def _marked(name: str) -> Any:
+    return pytest.param(name, marks=pytest.mark.gpu) if name == "gpu" else name
+
+
+@pytest.fixture(scope="session", params=map(_marked, backend_names()))
 def backend(request: pytest.FixtureRequest) -> Backend:
     """The same test on every backend."""
     return Backend(request.param)
