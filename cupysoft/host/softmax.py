@@ -11,7 +11,7 @@ import numpy.typing as npt
 from cupysoft.host.blocks import Box, Grid
 from cupysoft.host.states import State, log_probabilities, merge_all, probabilities, row_state
 from cupysoft.host.threads import for_each, ieee_arithmetic
-from cupysoft.host.words import FloatArray
+from cupysoft.host.words import FloatArray, exponent_above, sum_words
 
 __all__ = ["is_plain", "log_softmax", "softmax"]
 
@@ -120,7 +120,9 @@ def _in_pieces(grid: Grid, source: npt.NDArray[Any], target: npt.NDArray[Any], b
             kept[place] = values
         return np.asarray(np.add.reduce(values, axis=1))
 
-    total = np.add.reduce(for_each(total_of, range(len(boxes)), parallel=True), axis=0)[:, None]
+    totals = np.stack(for_each(total_of, range(len(boxes)), parallel=True), axis=1)
+    # There may be thousands of pieces, and one rounding for each would be too many.
+    total = sum_words(totals, scale=exponent_above(np.maximum.reduce(totals, axis=1, keepdims=True)))[0][:, None]
 
     def finish(place: int) -> None:
         values = kept[place]
