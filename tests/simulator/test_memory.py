@@ -73,10 +73,12 @@ def test_vectors(device: simulator.Device, vector: str, type_: type, count: int,
 
 @every_device
 def test_the_last_lane_wins(device: simulator.Device) -> None:
-    """Lanes that store to one address: one of them stays, and it is the last."""
+    """Lanes that store to one address: one of them stays, the last unless the seed draws another."""
     y = ints(4)
     launch(device, "y[threadIdx.x / 16] = threadIdx.x;", [y])
-    assert y.tolist() == [15, 31, 0, 0]
+    if device.seed is None:
+        assert y.tolist() == [15, 31, 0, 0]
+    assert (y // 16).tolist() == [0, 1, 0, 0]
 
 
 @every_device
