@@ -101,15 +101,16 @@ def test_rows_in_parts(device: simulator.Device, dtype: np.dtype[Any]) -> None:
 
 @pytest.mark.parametrize("dtype", USUAL, ids=str)
 def test_the_second_tier_in_parts(device: simulator.Device, dtype: np.dtype[Any]) -> None:
-    """All but the last element cancels exactly; in the second row what is left lies 2000 powers of two below."""
-    half = normal((2, 9000), dtype)
-    a = np.concatenate([half, half[:, ::-1], [[-60.5], [-1400.5]]], axis=1).astype(dtype)
-    b = np.concatenate([np.ones_like(half), -np.ones_like(half), np.ones((2, 1))], axis=1).astype(dtype)
+    """All but the last element cancels exactly. It lies in the first window, across its lower end, and far below."""
+    left = np.array([[-60.5], [-210.25], [-1400.5]])
+    half = normal((3, 9000), dtype)
+    a = np.concatenate([half, half[:, ::-1], left], axis=1).astype(dtype)
+    b = np.concatenate([np.ones_like(half), -np.ones_like(half), np.ones((3, 1))], axis=1).astype(dtype)
     result, sign = cupysoft.logsumexp(a, axis=1, b=b, return_sign=True)
-    assert np.array_equal(result, [-60.5, -1400.5])
-    assert np.array_equal(sign, [1, 1])
-    # The first tier, the first walk of the second tier, and for one row in two the walk where something is left.
-    assert walks(device, "x")[0] == walks(device, "b")[0] == 2.5
+    assert np.array_equal(result, left[:, 0])
+    assert np.array_equal(sign, [1, 1, 1])
+    # Three rows are read by the first tier, by the first walk of the second, and two of them by its next walk.
+    assert walks(device, "x")[0] == walks(device, "b")[0] == pytest.approx(8 / 3)
 
 
 @pytest.mark.parametrize("dtype", [USUAL[0], USUAL[2]], ids=str)

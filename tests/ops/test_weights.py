@@ -140,6 +140,8 @@ def assert_true(place: Backend, a: Any, b: Any) -> None:
         ([0, -1e19], [-1, 1]),
         ([7, 7, 7], [1e308, 1, -1e308]),
         ([1e-310, 2e-310], [3, -2]),
+        ([0, 0.5, 0.5, -200], [1, 1, -1, 1]),
+        ([0, 0.5, 0.5, -200], [-1, 1, -1, -1]),
     ],
     ids=str,
 )
@@ -158,11 +160,24 @@ def test_sums_that_float64_cannot_hold(place: Backend, a: list[float], b: list[f
         ([1e-310 + 1e-310j], [1]),
         ([1.8e-310j - 1, -1.2], [-1.4e269, 1e-250]),
         ([1e-20 + 1j, 1e-20 - 1j], [1, -1]),
+        ([0, 0.5j, 0.5j, 1j - 200], [1, 1, -1, 1]),
     ],
     ids=str,
 )
 def test_complex_sums_that_float64_cannot_hold(place: Backend, a: list[complex], b: list[complex]) -> None:
     assert_true(place, np.array(a, "c16"), np.array(b, "c16"))
+
+
+@pytest.mark.parametrize("dtype", [np.dtype("f4"), np.dtype("f8"), np.dtype("c16")], ids=str)
+def test_a_last_weight_that_nearly_cancels_the_others(place: Backend, dtype: np.dtype[Any]) -> None:
+    rng = np.random.default_rng(7)
+    for columns in (5, 40):
+        a, b = rng.normal(size=(2, columns)).astype(dtype)
+        if dtype.kind == "c":
+            a += 1j * rng.normal(size=columns)
+        b[-1] = 0
+        b[-1] = -(b * np.exp(a)).sum() / np.exp(a[-1])
+        assert_true(place, a, b)
 
 
 def test_weights_beyond_float64_in_a_known_case(place: Backend) -> None:
