@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from cupysoft.arrays import Layout
-from cupysoft.ops.plans_view import VECTOR_BYTES, View, access_width, by_columns, view_of
+from cupysoft.ops.plans_view import VECTOR_BYTES, View, access_type, by_columns, view_of
 from cupysoft.ops.plans_weighted import element_type, general_logsumexp
 from cupysoft.runtime.plan import Argument, Extent, KernelRef, Plan, Scratch, Step
 
@@ -166,27 +166,30 @@ def _planned(operation: _Operation, layout: Layout, alignment: Sequence[int]) ->
 def _by_rows(operation: _Operation, layout: Layout, alignment: Sequence[int]) -> Plan:
     """Choose by the length of a row: first what holds it in registers, then shared memory, streams, parts."""
     vector = VECTOR_BYTES // operation.dtype.itemsize
-    width = access_width(layout, operation.dtype, alignment, (0, 1) if operation.elements else (0,))
     vectors = -(-layout.columns // vector)
     most = operation.held // vector
+    lanes = min(32, _power_of_two(vectors))
+    arrays = (0, 1) if operation.elements else (0,)
+    access = access_type(layout, operation.dtype, alignment, arrays, lanes=lanes)
     view = view_of(layout, 2)
     arguments: tuple[Argument, ...] = ("x", view.value, *operation.outputs)
     if vectors <= 32 * most:
-        lanes = min(32, _power_of_two(vectors))
-        kernel = operation.direct("softmax_warp", _ROWS, (lanes, _power_of_two(-(-vectors // lanes)), width), view)
+        kernel = operation.direct("softmax_warp", _ROWS, (lanes, _power_of_two(-(-vectors // lanes)), access), view)
         return Plan((Step(kernel, (-(-layout.rows * lanes // _THREADS), 1, 1), (_THREADS, 1, 1), 0, arguments),))
     if vectors <= 32 * most * _WARPS:
         warps = _power_of_two(-(-vectors // (32 * most)))
-        kernel = operation.direct("softmax_block", _ROWS, (warps, most, width), view)
+        kernel = operation.direct("softmax_block", _ROWS, (warps, most, access), view)
         return Plan((Step(kernel, (layout.rows, 1, 1), (32 * warps, 1, 1), 0, arguments),))
     block = (32 * _WARPS, 1, 1)
     if operation.elements and vectors * VECTOR_BYTES <= _SHARED_BYTES:
-        kernel = operation.direct("softmax_shared", _ROWS, (width,), view)
-        return Plan((Step(kernel, (layout.rows, 1, 1), block, vectors * VECTOR_BYTES, arguments),))
+        kernel = operation.direct("softmax_shared", _ROWS, (access,), view)
+        # A warp hands its vectors over there, all 32 of them.
+        shared = -(-vectors // 32) * 32 * VECTOR_BYTES
+        return Plan((Step(kernel, (layout.rows, 1, 1), block, shared, arguments),))
     if layout.columns <= _SPLIT_ROWS:
-        kernel = operation.direct("softmax_stream", _ROWS, (width,), view)
+        kernel = operation.direct("softmax_stream", _ROWS, (access,), view)
         return Plan((Step(kernel, (layout.rows, 1, 1), block, 0, arguments),))
-    return _in_parts(operation, layout, _Family("softmax", _ROWS, f"{width}, ", layout.rows, block, _SPLIT_ROWS))
+    return _in_parts(operation, layout, _Family("softmax", _ROWS, f"{access}, ", layout.rows, block, _SPLIT_ROWS))
 
 
 def _by_columns(operation: _Operation, layout: Layout) -> Plan:
@@ -214,7 +217,7 @@ class _Family:
 
     name: str
     source: str
-    width: str
+    access: str
     tiles: int
     block: Extent
     limit: int
@@ -231,7 +234,7 @@ def _in_parts(operation: _Operation, layout: Layout, family: _Family) -> Plan:
     steps = (np.int64(parts), np.int64(1)) if family.name == "softmax" else (np.int64(1), np.int64(layout.rows))
 
     def kernel(name: str) -> KernelRef:
-        return KernelRef(family.source, f"{family.name}_{name}<{operation.type}, {family.width}{view.type}>")
+        return KernelRef(family.source, f"{family.name}_{name}<{operation.type}, {family.access}{view.type}>")
 
     float64 = np.dtype(np.float64)
     scratch = [Scratch("states", float64, 3 * layout.rows * parts)]

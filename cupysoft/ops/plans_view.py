@@ -1,4 +1,4 @@
-"""How kernels see strided arrays: a ``View`` of kernels/softmax/views.cuh as bytes, and how wide an access may be."""
+"""How kernels see strided arrays: a ``View`` of kernels/softmax/views.cuh as bytes, and how they reach the elements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from cupysoft.arrays import MAX_AXES, Axis, Layout
 
-__all__ = ["VECTOR_BYTES", "View", "access_width", "by_columns", "view_of"]
+__all__ = ["VECTOR_BYTES", "View", "access_type", "by_columns", "view_of"]
 
 VECTOR_BYTES = 16
 """The widest access of a thread, and the unit in which threads own the columns of a row."""
@@ -18,6 +18,8 @@ VECTOR_BYTES = 16
 # Numbers of axes that kernels are compiled for. More axes than the last are compiled for as they come.
 _BATCH_AXES = (1, 2, MAX_AXES)
 _REDUCED_AXES = (1, 2, MAX_AXES)
+# Accesses of less than so many bytes a thread leave most of each sector to further ones: then warps move side by side.
+_NARROWEST = 8
 # Neighbouring rows are worth a lane each when columns are at least this much farther apart than rows.
 _COLUMNS_RATIO = 8
 
@@ -56,8 +58,10 @@ def _sizes_and_strides(axes: Sequence[Axis], arrays: int) -> list[int]:
     return [axis.size for axis in axes] + [axis.strides[array] for array in range(arrays) for axis in axes]
 
 
-def access_width(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int], arrays: Sequence[int]) -> int:
-    """Elements that one access may take: as many as 16 bytes hold, or fewer where an address forbids it.
+def access_type(
+    layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int], arrays: Sequence[int], *, lanes: int
+) -> str:
+    """Choose how kernels move the elements of a row: a type of kernels/softmax/movers.cuh.
 
     Parameters
     ----------
@@ -68,23 +72,30 @@ def access_width(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int],
         For each array, a power of two that divides the address of its first element.
     arrays : sequence of int
         Which arrays of the layout are read or written along the row.
+    lanes : int
+        How many lanes of a warp share a row.
 
     Returns
     -------
-    int
-        A power of two. It divides the number of columns, so that no access crosses the end of a row.
+    str
+        ``"Vectors<4>"`` or ``"Ragged<4>"`` where every row starts at a multiple of as many elements, ``"SideBySide"``
+        where rows have no gaps but start anywhere, ``"Elements"`` where the elements of a row lie apart.
     """
-    width = VECTOR_BYTES // dtype.itemsize
     if len(layout.reduced) != 1 or any(layout.reduced[0].strides[array] != 1 for array in arrays):
-        return 1
+        return "Elements"
+    # A row that does not fill a vector is read faster by what fits into it.
+    vector = VECTOR_BYTES // dtype.itemsize
+    width = min(vector, 1 << layout.columns.bit_length() - 1)
     while width > 1 and not all(
         alignment[array] % (width * dtype.itemsize) == 0
-        and layout.columns % width == 0
         and all(axis.strides[array] % width == 0 for axis in layout.batch)
         for array in arrays
     ):
         width //= 2
-    return width
+    ragged = layout.columns % width > 0
+    if lanes == 32 and (width * dtype.itemsize < _NARROWEST or (ragged and width < vector)):
+        return "SideBySide"
+    return f"Ragged<{width}>" if ragged else f"Vectors<{width}>"
 
 
 def by_columns(layout: Layout) -> bool:

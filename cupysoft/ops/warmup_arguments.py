@@ -17,8 +17,8 @@ __all__ = ["DTYPES", "LENGTHS", "all_calls", "calls_of", "known_dtypes"]
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
-# Every way to hold a row, with the widest accesses and with the narrowest, which an odd length forces.
-LENGTHS = tuple(length for power in range(18) for length in (2**power, 2**power + 1))
+# Every way to hold a row, and every way to reach its elements, which follows from the power of two in its length.
+LENGTHS = tuple(sorted({2**power + more for power in range(18) for more in (0, 1, 2, 4)}))
 
 
 def calls_of(

@@ -10,6 +10,8 @@
 #include "state.cuh"
 
 constexpr unsigned ALL_LANES = 0xffffffffu;
+// Threads of a block of WarpTeams.
+constexpr int WARP_THREADS = 128;
 
 // How to join, and how to fetch from another lane, for the three kinds of value that teams share.
 struct Maximum {
@@ -52,6 +54,7 @@ __device__ __forceinline__ V butterfly(V value) {
 template <int LANES>
 struct WarpTeam {
     static constexpr int SIZE = LANES;
+    static constexpr int THREADS = WARP_THREADS;
     __device__ static __forceinline__ int rank() { return threadIdx.x % LANES; }
     template <typename JOIN, typename V>
     __device__ static __forceinline__ V reduce(V value) { return butterfly<JOIN, LANES>(value); }
@@ -70,6 +73,7 @@ struct alignas(16) Waiting<Two> {
 template <int WARPS>
 struct BlockTeam {
     static constexpr int SIZE = 32 * WARPS;
+    static constexpr int THREADS = SIZE;
     __device__ static __forceinline__ int rank() { return threadIdx.x; }
     template <typename JOIN, typename V>
     __device__ static __forceinline__ V reduce(V value) {

@@ -109,8 +109,19 @@ __device__ __forceinline__ Pack<T, WIDTH> load_pack(const T* from, bool wanted) 
 }
 
 template <typename T, int WIDTH>
+__device__ __forceinline__ Pack<T, WIDTH> packed(const T (&element)[WIDTH]) {
+    Pack<T, WIDTH> pack = {};
+#pragma unroll
+    for (int i = 0; i < WIDTH; i++) pack.set(i, element[i]);
+    return pack;
+}
+
+template <typename T, int WIDTH>
 __device__ __forceinline__ void store_pack(const Pack<T, WIDTH>& pack, T* to, bool wanted) {
     pack.words.store(__cvta_generic_to_global(to), wanted);
 }
 
 __device__ __forceinline__ Words<16> kept_words(uint4 v) { return {{v.x, v.y, v.z, v.w}}; }
+__device__ __forceinline__ uint4 as_uint4(Words<16> words) {
+    return make_uint4(words.w[0], words.w[1], words.w[2], words.w[3]);
+}

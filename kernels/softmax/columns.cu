@@ -12,7 +12,7 @@
 //   columns_split   16 threads a part of a row: its state        x read once    then split_merge (split.cuh)
 //   columns_apply   16 threads a part of a row: its results      x read once
 //
-// Template arguments as in rows.cu; an access is always one element, and a thread's vector is one column.
+// Template arguments as in rows.cu; elements always move one by one, and a thread's vector is one column.
 // Shared bytes: for the reductions, at most 28 a thread of a block.
 // Numerics: the arithmetic of the operation; float64, rounded once at the end.
 #include "split.cuh"
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(128, VIEW::BLOCKS)
     const OPERATION operation{outputs...};
     const long long row = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
     const bool wanted = row < view.rows;
-    staged<OPERATION, WarpTeam<1>, CHUNKS, 1, 1>(operation, x, view, wanted ? row : 0, wanted);
+    staged<OPERATION, WarpTeam<1>, CHUNKS, 1, Elements>(operation, x, view, wanted ? row : 0, wanted);
 }
 
 template <typename OPERATION, int SIZE, int CHUNKS, typename VIEW, typename... OUTPUTS>
@@ -42,7 +42,7 @@ __global__ void __launch_bounds__(32 * SIZE, VIEW::BLOCKS | OPERATION::Arithmeti
     const OPERATION operation{outputs...};
     const long long row = row_of_lane(blockIdx.x);
     const bool wanted = row < view.rows;
-    staged<OPERATION, ColumnTeam<SIZE>, CHUNKS, 1, 1>(operation, x, view, wanted ? row : 0, wanted);
+    staged<OPERATION, ColumnTeam<SIZE>, CHUNKS, 1, Elements>(operation, x, view, wanted ? row : 0, wanted);
 }
 
 template <typename OPERATION, typename VIEW, typename... OUTPUTS>
@@ -53,7 +53,7 @@ __global__ void __launch_bounds__(32 * STREAM_SIZE, VIEW::BLOCKS)
     const OPERATION operation{outputs...};
     const long long row = row_of_lane(blockIdx.x);
     const bool wanted = row < view.rows;
-    streamed<OPERATION, ColumnTeam<STREAM_SIZE>, 1, 1>(operation, x, view, wanted ? row : 0, wanted);
+    streamed<OPERATION, ColumnTeam<STREAM_SIZE>, 1, Elements>(operation, x, view, wanted ? row : 0, wanted);
 }
 
 // Block b has part b % parts of the 32 rows from 32 * (b / parts) on. States lie as (parts, rows): lanes write together.
@@ -71,7 +71,7 @@ __global__ void __launch_bounds__(32 * STREAM_SIZE, VIEW::BLOCKS)
     const long long begin = part * part_size;
     const long long end = wanted ? min(begin + part_size, view.columns) : begin;
     const auto* const from = x + view.template row<0>(wanted ? row : 0);
-    const auto state = fold<OPERATION, Team, 1, 1>(from, view, begin, end);
+    const auto state = fold<OPERATION, Team, 1, Elements>(from, view, begin, end);
     const Parts<typename OPERATION::Arithmetic> of_parts{states, view.rows * parts};
     if (wanted && Team::rank() == 0) of_parts.set(part * view.rows + row, state);
 }
@@ -91,6 +91,6 @@ __global__ void __launch_bounds__(32 * STREAM_SIZE, VIEW::BLOCKS)
     const long long end = wanted ? min(begin + part_size, view.columns) : begin;
     const long long safe = wanted ? row : 0;
     const auto state = Parts<typename OPERATION::Arithmetic>{states, view.rows}.get(safe);
-    apply<OPERATION, Team, 1, 1>(OPERATION{out}, state, x + view.template row<0>(safe),
+    apply<OPERATION, Team, 1, Elements>(OPERATION{out}, state, x + view.template row<0>(safe),
                                  out + view.template row<1>(safe), view, begin, end);
 }

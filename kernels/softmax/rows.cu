@@ -8,17 +8,18 @@
 //   softmax_apply   a block a part of a row: its results          x read once
 //
 // Who owns what: see staged.cuh. A vector is 16 bytes of x.
-// Template arguments: OPERATION (operations.cuh); WIDTH, elements an access; VIEW (views.cuh); OUTPUTS, the pointers that
-// the operation is made of, in its order.
-// Shared bytes: 24 a warp of a block for the reductions; softmax_shared besides the row itself, dynamic.
+// Template arguments: OPERATION (operations.cuh); ACCESS, how elements come and go (movers.cuh); VIEW (views.cuh); OUTPUTS,
+// the pointers that the operation is made of, in its order.
+// Shared bytes: 24 a warp of a block for the reductions, and 16 a thread where elements are moved SideBySide;
+// softmax_shared besides the row itself, dynamic, where they also change hands.
 // Numerics: the arithmetic of the operation; float64, rounded once at the end.
 #include "split.cuh"
 
 // Threads of the kernels that give a block to a row.
 constexpr int STREAM_WARPS = 16;
 
-template <typename OPERATION, int LANES, int CHUNKS, int WIDTH, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(128, VIEW::BLOCKS)
+template <typename OPERATION, int LANES, int CHUNKS, typename ACCESS, typename VIEW, typename... OUTPUTS>
+__global__ void __launch_bounds__(WARP_THREADS, VIEW::BLOCKS)
     softmax_warp(const typename OPERATION::Type* x,  // (rows, columns)
                  VIEW view,                          // of x and the first output
                  OUTPUTS... outputs) {               // (rows, columns) or (rows,)
@@ -26,31 +27,32 @@ __global__ void __launch_bounds__(128, VIEW::BLOCKS)
     const OPERATION operation{outputs...};
     const long long row = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) / LANES;
     const bool wanted = row < view.rows;
-    staged<OPERATION, WarpTeam<LANES>, CHUNKS, VECTOR, WIDTH>(operation, x, view, wanted ? row : 0, wanted);
+    staged<OPERATION, WarpTeam<LANES>, CHUNKS, VECTOR, ACCESS>(operation, x, view, wanted ? row : 0, wanted);
 }
 
-template <typename OPERATION, int WARPS, int CHUNKS, int WIDTH, typename VIEW, typename... OUTPUTS>
+template <typename OPERATION, int WARPS, int CHUNKS, typename ACCESS, typename VIEW, typename... OUTPUTS>
 __global__ void __launch_bounds__(32 * WARPS, VIEW::BLOCKS)
     softmax_block(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and the first output
                   OUTPUTS... outputs) {               // (rows, columns) or (rows,)
     constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
     const OPERATION operation{outputs...};
-    staged<OPERATION, BlockTeam<WARPS>, CHUNKS, VECTOR, WIDTH>(operation, x, view, blockIdx.x, true);
+    staged<OPERATION, BlockTeam<WARPS>, CHUNKS, VECTOR, ACCESS>(operation, x, view, blockIdx.x, true);
 }
 
-template <typename OPERATION, int WIDTH, typename VIEW, typename... OUTPUTS>
+template <typename OPERATION, typename ACCESS, typename VIEW, typename... OUTPUTS>
 __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS | OPERATION::Arithmetic::WIDE)
     softmax_stream(const typename OPERATION::Type* x,  // (rows, columns)
                    VIEW view,                          // of x and the first output
                    OUTPUTS... outputs) {               // (rows, columns) or (rows,)
     constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
     const OPERATION operation{outputs...};
-    streamed<OPERATION, BlockTeam<STREAM_WARPS>, VECTOR, WIDTH>(operation, x, view, blockIdx.x, true);
+    streamed<OPERATION, BlockTeam<STREAM_WARPS>, VECTOR, ACCESS>(operation, x, view, blockIdx.x, true);
 }
 
-// The row waits in shared memory in the type of x, each thread's vectors where only that thread looks.
-template <typename OPERATION, int WIDTH, typename VIEW, typename... OUTPUTS>
+// The row waits in shared memory in the type of x, each thread's vectors where only that thread looks; but warps that move
+// elements SideBySide hand them over right there.
+template <typename OPERATION, typename ACCESS, typename VIEW, typename... OUTPUTS>
 __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     softmax_shared(const typename OPERATION::Type* x,  // (rows, columns)
                    VIEW view,                          // of x and the output
@@ -60,28 +62,35 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     using Compare = typename Element<T>::Compare;
     using Team = BlockTeam<STREAM_WARPS>;
     constexpr int VECTOR = Element<T>::VECTOR;
-    extern __shared__ uint4 kept[];  // (vectors of the row,)
+    extern __shared__ uint4 kept[];  // (vectors of the row,), up to a multiple of 32
     const OPERATION operation{outputs...};
+    const Mover<ACCESS, Team, T, VECTOR, VIEW> mover{view};
+    constexpr int UNIT = decltype(mover)::UNIT;
     const int columns = static_cast<int>(view.columns);
+    const int lane = threadIdx.x % 32;
     const int first = Team::rank() * VECTOR;
+    // Lanes that hand over go on as long as the first of their warp has columns.
+    const int last = columns + (mover.HANDS_OVER ? lane * VECTOR : 0);
     constexpr int ROUND = Team::SIZE * VECTOR;
 
     // Load, keep, and find the maximum.
     const T* const from = x + view.template row<0>(blockIdx.x);
     Compare largest = Element<Compare>::negative_infinity();
 #pragma unroll(VIEW::REDUCED_AXES > 2 ? 1 : 2)
-    for (int column = first; column < columns; column += ROUND) {
+    for (int column = first; column < last; column += ROUND) {
         Pack<T, VECTOR> whole = {};
 #pragma unroll
-        for (int at = 0; at < VECTOR; at += WIDTH) {
-            const auto pack = load_pack<T, WIDTH>(from + offset_of<0, WIDTH>(view, column + at), column + at < columns);
+        for (int at = 0; at < VECTOR; at += UNIT) {
+            T element[UNIT];
+            mover.template fetch<0>(element, from, column + at, columns);
+            mover.settle(element, kept + column / VECTOR - lane);
 #pragma unroll
-            for (int i = 0; i < WIDTH; i++) {
-                whole.set(at + i, pack.get(i));
-                largest = maximum(largest, Compare(Element<T>::load(pack.get(i))));
+            for (int i = 0; i < UNIT; i++) {
+                whole.set(at + i, element[i]);
+                largest = maximum(largest, Compare(Element<T>::load(element[i])));
             }
         }
-        kept[column / VECTOR] = make_uint4(whole.words.w[0], whole.words.w[1], whole.words.w[2], whole.words.w[3]);
+        if constexpr (!mover.HANDS_OVER) kept[column / VECTOR] = as_uint4(whole.words);
     }
     State<Arithmetic> state;
     state.m = widen(Team::template reduce<Maximum>(largest));
@@ -107,21 +116,21 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     const auto of_row = operation.row(state);
     T* const to = operation.out + view.template row<1>(blockIdx.x);
 #pragma unroll 1
-    for (int column = first; column < columns; column += ROUND) {
+    for (int column = first; column < last; column += ROUND) {
         const Pack<T, VECTOR> whole = {kept_words(kept[column / VECTOR])};
 #pragma unroll
-        for (int at = 0; at < VECTOR; at += WIDTH) {
-            Pack<T, WIDTH> pack = {};
+        for (int at = 0; at < VECTOR; at += UNIT) {
+            T result[UNIT];
 #pragma unroll
-            for (int i = 0; i < WIDTH; i++)
-                pack.set(i, operation.of_value(widen(Element<T>::load(whole.get(at + i))), of_row));
-            store_pack(pack, to + offset_of<1, WIDTH>(view, column + at), column + at < columns);
+            for (int i = 0; i < UNIT; i++)
+                result[i] = operation.of_value(widen(Element<T>::load(whole.get(at + i))), of_row);
+            mover.template put<1>(result, to, column + at, columns, kept + column / VECTOR - lane);
         }
     }
 }
 
 // Block b has part b % parts of row b / parts: the columns from (b % parts) * part_size on.
-template <typename OPERATION, int WIDTH, typename VIEW>
+template <typename OPERATION, typename ACCESS, typename VIEW>
 __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     softmax_split(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and the first output
@@ -132,12 +141,12 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     const long long row = blockIdx.x / parts;
     const long long begin = (blockIdx.x - row * parts) * part_size;
     const long long end = min(begin + part_size, view.columns);
-    const auto state = fold<OPERATION, Team, VECTOR, WIDTH>(x + view.template row<0>(row), view, begin, end);
+    const auto state = fold<OPERATION, Team, VECTOR, ACCESS>(x + view.template row<0>(row), view, begin, end);
     if (Team::rank() == 0) Parts<typename OPERATION::Arithmetic>{states, view.rows * parts}.set(blockIdx.x, state);
 }
 
-template <typename OPERATION, int WIDTH, typename VIEW>
-__global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
+template <typename OPERATION, typename ACCESS, typename VIEW>
+__global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS | OPERATION::Arithmetic::WIDE)
     softmax_apply(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and out
                   long long part_size, long long parts,
@@ -149,6 +158,6 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     const long long begin = (blockIdx.x - row * parts) * part_size;
     const long long end = min(begin + part_size, view.columns);
     const auto state = Parts<typename OPERATION::Arithmetic>{states, view.rows}.get(row);
-    apply<OPERATION, Team, VECTOR, WIDTH>(OPERATION{out}, state, x + view.template row<0>(row),
+    apply<OPERATION, Team, VECTOR, ACCESS>(OPERATION{out}, state, x + view.template row<0>(row),
                                           out + view.template row<1>(row), view, begin, end);
 }

@@ -6,13 +6,10 @@
 //      rank          0    |     1     | ... |     SIZE - 1  |    0       ...
 //      chunk     0        | 0         |     | 0             |    1
 //
-// The owner of a column does not depend on how it is read: WIDTH elements at a time where addresses allow (WIDTH divides
-// VECTOR and the number of columns; the reduced axis has stride 1), one by one through the view where they do not.
+// How they come and go: see movers.cuh.
 #pragma once
-#include "access.cuh"
-#include "online/teams.cuh"
+#include "movers.cuh"
 #include "operations.cuh"
-#include "views.cuh"
 
 // First column of the thread's vector in a round.
 template <typename TEAM, int VECTOR>
@@ -20,13 +17,7 @@ __device__ __forceinline__ int owned_column(int chunk) {
     return (chunk * TEAM::SIZE + TEAM::rank()) * VECTOR;
 }
 
-template <int ARRAY, int WIDTH, typename VIEW, typename INDEX>
-__device__ __forceinline__ long long offset_of(const VIEW& view, INDEX column) {
-    if constexpr (WIDTH > 1) return column;
-    return view.template column<ARRAY>(column);
-}
-
-template <typename OPERATION, typename TEAM, int CHUNKS, int VECTOR, int WIDTH, typename VIEW>
+template <typename OPERATION, typename TEAM, int CHUNKS, int VECTOR, typename ACCESS, typename VIEW>
 __device__ __forceinline__ void staged(const OPERATION operation, const typename OPERATION::Type* x, const VIEW& view,
                                        long long row, bool wanted) {
     using T = typename OPERATION::Type;
@@ -36,14 +27,21 @@ __device__ __forceinline__ void staged(const OPERATION operation, const typename
     const unsigned columns = wanted ? static_cast<unsigned>(view.columns) : 0;
 
     // Load.
+    const Mover<ACCESS, TEAM, T, VECTOR, VIEW> mover{view};
+    constexpr int UNIT = decltype(mover)::UNIT;
     const T* const from = x + view.template row<0>(row);
+    T element[COUNT / UNIT][UNIT];
+#pragma unroll
+    for (int at = 0; at < COUNT; at += UNIT) {
+        const unsigned column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR;
+        mover.template fetch<0>(element[at / UNIT], from, column, columns);
+    }
     Compare value[COUNT];
 #pragma unroll
-    for (int at = 0; at < COUNT; at += WIDTH) {
-        const unsigned column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR;
-        const auto pack = load_pack<T, WIDTH>(from + offset_of<0, WIDTH>(view, column), column < columns);
+    for (int at = 0; at < COUNT; at += UNIT) {
+        mover.settle(element[at / UNIT]);
 #pragma unroll
-        for (int i = 0; i < WIDTH; i++) value[at + i] = Element<T>::load(pack.get(i));
+        for (int i = 0; i < UNIT; i++) value[at + i] = Element<T>::load(element[at / UNIT][i]);
     }
 
     // The maximum of the row.
@@ -71,18 +69,21 @@ __device__ __forceinline__ void staged(const OPERATION operation, const typename
     if constexpr (OPERATION::ELEMENTS) {
         const auto of_row = operation.row(state);
         T* const to = operation.out + view.template row<1>(row);
+        // Where elements go is worked out again, through several axes for each of them: kept from the loads, what leads
+        // there would cost registers, which large blocks have none to spare of.
+        unsigned nothing = 0;
+        if constexpr (TEAM::SIZE > 32 && !mover.KEEPS_PLACES) asm volatile("" : "+r"(nothing));
 #pragma unroll
-        for (int at = 0; at < COUNT; at += WIDTH) {
-            unsigned column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR;
-            // Offsets through several axes are worked out again: kept from the loads, they would cost registers.
+        for (int at = 0; at < COUNT; at += UNIT) {
+            unsigned column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR + nothing;
             if constexpr (VIEW::REDUCED_AXES > 1) asm volatile("" : "+r"(column));
-            Pack<T, WIDTH> pack = {};
+            T result[UNIT];
 #pragma unroll
-            for (int i = 0; i < WIDTH; i++) {
-                if constexpr (OPERATION::KEEPS_TERMS) pack.set(i, operation.of_term(term[at + i], of_row));
-                else pack.set(i, operation.of_value(widen(value[at + i]), of_row));
+            for (int i = 0; i < UNIT; i++) {
+                if constexpr (OPERATION::KEEPS_TERMS) result[i] = operation.of_term(term[at + i], of_row);
+                else result[i] = operation.of_value(widen(value[at + i]), of_row);
             }
-            store_pack(pack, to + offset_of<1, WIDTH>(view, column), column < columns);
+            mover.template put<1>(result, to, column, columns);
         }
     } else {
         if (wanted && TEAM::rank() == 0) operation.write(view, row, state);

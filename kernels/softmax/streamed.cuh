@@ -12,79 +12,76 @@ __device__ __forceinline__ long long step_column(long long base, int at) {
     return base + owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR;
 }
 
-// The thread's STEP elements of the step that starts at column `base`.
-template <typename T, typename TEAM, int VECTOR, int WIDTH, typename VIEW>
-__device__ __forceinline__ void read_step(typename Element<T>::Compare (&value)[STEP], const T* from, const VIEW& view,
-                                          long long base, long long end) {
-#pragma unroll
-    for (int at = 0; at < STEP; at += WIDTH) {
-        const long long column = step_column<TEAM, VECTOR>(base, at);
-        const auto pack = load_pack<T, WIDTH>(from + offset_of<0, WIDTH>(view, column), column < end);
-#pragma unroll
-        for (int i = 0; i < WIDTH; i++) value[at + i] = Element<T>::load(pack.get(i));
-    }
-}
-
 // The state of the columns from `begin` to `end`, on every thread of the team.
-template <typename OPERATION, typename TEAM, int VECTOR, int WIDTH, typename VIEW>
+template <typename OPERATION, typename TEAM, int VECTOR, typename ACCESS, typename VIEW>
 __device__ __forceinline__ State<typename OPERATION::Arithmetic> fold(const typename OPERATION::Type* from,
                                                                       const VIEW& view, long long begin,
                                                                       long long end) {
     using T = typename OPERATION::Type;
     using Arithmetic = typename OPERATION::Arithmetic;
+    const Mover<ACCESS, TEAM, T, VECTOR, VIEW> mover{view};
+    constexpr int UNIT = decltype(mover)::UNIT;
     State<Arithmetic> state = identity<Arithmetic>();
 #pragma unroll 1
     for (long long base = begin; base < end; base += TEAM::SIZE * STEP) {
+        T element[STEP / UNIT][UNIT];
+#pragma unroll
+        for (int at = 0; at < STEP; at += UNIT)
+            mover.template fetch<0>(element[at / UNIT], from, step_column<TEAM, VECTOR>(base, at), end);
         typename Element<T>::Compare value[STEP];
-        read_step<T, TEAM, VECTOR, WIDTH>(value, from, view, base, end);
+#pragma unroll
+        for (int at = 0; at < STEP; at += UNIT) {
+            mover.settle(element[at / UNIT]);
+#pragma unroll
+            for (int i = 0; i < UNIT; i++) value[at + i] = Element<T>::load(element[at / UNIT][i]);
+        }
         push<Arithmetic, OPERATION::SHORT_SUM>(state, value);
     }
     return TEAM::template reduce<Merge>(state);
 }
 
-template <typename OPERATION, typename TEAM, int VECTOR, int WIDTH, typename VIEW>
+template <typename OPERATION, typename TEAM, int VECTOR, typename ACCESS, typename VIEW>
 __device__ __forceinline__ void apply(const OPERATION operation, State<typename OPERATION::Arithmetic> state,
                                       const typename OPERATION::Type* from, typename OPERATION::Type* to,
                                       const VIEW& view, long long begin, long long end) {
     using T = typename OPERATION::Type;
+    const Mover<ACCESS, TEAM, T, VECTOR, VIEW> mover{view};
+    constexpr int UNIT = decltype(mover)::UNIT;
+    // Through a view of many axes one access at a time: more would not fit in the registers.
+    constexpr int GROUP = VIEW::REDUCED_AXES > 2 ? UNIT : STEP;
     const auto of_row = operation.row(state);
 #pragma unroll 1
     for (long long base = begin; base < end; base += TEAM::SIZE * STEP) {
-        // Through a view of many axes one access at a time: more would not fit in the registers.
-        constexpr int TOGETHER = VIEW::REDUCED_AXES > 2 ? WIDTH : STEP;
 #pragma unroll 1
-        for (int group = 0; group < STEP; group += TOGETHER) {
-            Pack<T, WIDTH> pack[TOGETHER / WIDTH];
+        for (int group = 0; group < STEP; group += GROUP) {
+            T element[GROUP / UNIT][UNIT];
 #pragma unroll
-            for (int at = 0; at < TOGETHER; at += WIDTH) {
+            for (int at = 0; at < GROUP; at += UNIT)
+                mover.template fetch<0>(element[at / UNIT], from, step_column<TEAM, VECTOR>(base, group + at), end);
+#pragma unroll
+            for (int at = 0; at < GROUP; at += UNIT) {
                 const long long column = step_column<TEAM, VECTOR>(base, group + at);
-                pack[at / WIDTH] = load_pack<T, WIDTH>(from + offset_of<0, WIDTH>(view, column), column < end);
-            }
+                mover.settle(element[at / UNIT]);
+                T result[UNIT];
 #pragma unroll
-            for (int at = 0; at < TOGETHER; at += WIDTH) {
-                const long long column = step_column<TEAM, VECTOR>(base, group + at);
-                Pack<T, WIDTH> result = {};
-#pragma unroll
-                for (int i = 0; i < WIDTH; i++) {
-                    const double value = widen(Element<T>::load(pack[at / WIDTH].get(i)));
-                    result.set(i, operation.of_value(value, of_row));
-                }
-                store_pack(result, to + offset_of<1, WIDTH>(view, column), column < end);
+                for (int i = 0; i < UNIT; i++)
+                    result[i] = operation.of_value(widen(Element<T>::load(element[at / UNIT][i])), of_row);
+                mover.template put<1>(result, to, column, end);
             }
         }
     }
 }
 
 // Fold a row and finish it.
-template <typename OPERATION, typename TEAM, int VECTOR, int WIDTH, typename VIEW>
+template <typename OPERATION, typename TEAM, int VECTOR, typename ACCESS, typename VIEW>
 __device__ __forceinline__ void streamed(const OPERATION operation, const typename OPERATION::Type* x, const VIEW& view,
                                          long long row, bool wanted) {
     const auto* const from = x + view.template row<0>(row);
     const long long end = wanted ? view.columns : 0;
-    const auto state = fold<OPERATION, TEAM, VECTOR, WIDTH>(from, view, 0, end);
+    const auto state = fold<OPERATION, TEAM, VECTOR, ACCESS>(from, view, 0, end);
     if constexpr (OPERATION::ELEMENTS) {
         auto* const to = operation.out + view.template row<1>(row);
-        apply<OPERATION, TEAM, VECTOR, WIDTH>(operation, state, from, to, view, 0, end);
+        apply<OPERATION, TEAM, VECTOR, ACCESS>(operation, state, from, to, view, 0, end);
     } else {
         if (wanted && TEAM::rank() == 0) operation.write(view, row, state);
     }

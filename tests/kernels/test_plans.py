@@ -9,7 +9,7 @@ import pytest
 
 from cupysoft.arrays import Axis, Layout, layout
 from cupysoft.ops import plans
-from cupysoft.ops.plans_view import access_width, view_of
+from cupysoft.ops.plans_view import access_type, view_of
 from cupysoft.runtime.plan import Plan
 from tests.kernels.plans_for import DTYPES, OPERATIONS, contiguous, families, plan_of
 
@@ -52,7 +52,7 @@ def test_a_view_is_cut_as_its_copy_is() -> None:
     copy = plan_of("softmax", contiguous(40, 1000), "f4").steps[0]
     view = plan_of("softmax", Layout((Axis(40, (2003, 1000)),), (Axis(1000, (-2, 1)),)), "f4", (4, 16)).steps[0]
     assert (copy.grid, copy.block) == (view.grid, view.block)
-    assert copy.kernel.name.replace("4, 4, View", "4, 1, View") == view.kernel.name
+    assert copy.kernel.name.replace("Vectors<4>", "Elements") == view.kernel.name
 
 
 def test_grids() -> None:
@@ -153,29 +153,60 @@ def test_no_rows_no_steps() -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "columns", "alignment", "width"),
+    ("x", "columns", "alignment", "access"),
     [
-        ((1000, 1), 1000, 16, 4),
-        ((1002, 1), 1002, 16, 2),
-        ((1001, 1), 1001, 16, 1),
-        ((1000, 1), 1000, 8, 2),
-        ((1000, 1), 1000, 4, 1),
-        ((1000, 1), 999, 16, 1),
-        ((1000, 2), 500, 16, 1),
-        ((1000, -1), 1000, 16, 1),
-        ((0, 1), 1000, 16, 4),
-        ((-1000, 1), 1000, 16, 4),
+        ((1000, 1), 1000, 16, "Vectors<4>"),
+        ((1004, 1), 1001, 16, "Ragged<4>"),
+        ((1000, 1), 999, 16, "Ragged<4>"),
+        ((0, 1), 1000, 16, "Vectors<4>"),
+        ((-1000, 1), 1000, 16, "Vectors<4>"),
+        ((1002, 1), 1002, 16, "Vectors<2>"),
+        ((1000, 1), 1000, 8, "Vectors<2>"),
+        ((1002, 1), 1001, 16, "SideBySide"),
+        ((1001, 1), 1001, 16, "SideBySide"),
+        ((1000, 1), 1000, 4, "SideBySide"),
+        ((1001, 1), 4, 16, "Vectors<1>"),
+        ((1002, 1), 5, 16, "Ragged<2>"),
+        ((1000, 1), 3, 16, "Ragged<2>"),
+        ((1000, 1), 2, 16, "Vectors<2>"),
+        ((1000, 2), 500, 16, "Elements"),
+        ((1000, -1), 1000, 16, "Elements"),
     ],
 )
-def test_width_of_accesses(x: tuple[int, int], columns: int, alignment: int, width: int) -> None:
+def test_how_elements_come_and_go(x: tuple[int, int], columns: int, alignment: int, access: str) -> None:
     seen = Layout((Axis(9, (x[0], 4096)),), (Axis(columns, (x[1], 1)),))
-    assert access_width(seen, np.dtype("f4"), (alignment, 16), (0, 1)) == width
+    lanes = min(32, -(-columns // 4))
+    assert access_type(seen, np.dtype("f4"), (alignment, 16), (0, 1), lanes=lanes) == access
 
 
-def test_both_arrays_bound_the_width() -> None:
+@pytest.mark.parametrize(
+    ("dtype", "stride", "access"),
+    [("f2", 1000, "Vectors<8>"), ("f2", 1004, "Vectors<4>"), ("f2", 1002, "SideBySide"), ("f2", 1001, "SideBySide"),
+     ("f8", 1000, "Vectors<2>"), ("f8", 1001, "Vectors<1>")],
+)  # fmt: skip
+def test_accesses_of_eight_bytes_go_alone(dtype: str, stride: int, access: str) -> None:
+    seen = Layout((Axis(9, (stride, stride)),), (Axis(1000, (1, 1)),))
+    assert access_type(seen, np.dtype(dtype), (16, 16), (0, 1), lanes=32) == access
+
+
+def test_one_row_needs_no_aligned_stride() -> None:
+    assert "Ragged<4>" in plan_of("softmax", contiguous(1, 1001), "f4").steps[0].kernel.name
+    assert "SideBySide" in plan_of("softmax", contiguous(2, 1001), "f4").steps[0].kernel.name
+
+
+def test_both_arrays_decide() -> None:
     seen = Layout((Axis(9, (1024, 1022)),), (Axis(1000, (1, 1)),))
-    assert access_width(seen, np.dtype("f4"), (16, 16), (0, 1)) == 2
-    assert access_width(seen, np.dtype("f4"), (16, 16), (0,)) == 4
+    assert access_type(seen, np.dtype("f4"), (16, 16), (0, 1), lanes=32) == "Vectors<2>"
+    assert access_type(seen, np.dtype("f4"), (16, 16), (0,), lanes=32) == "Vectors<4>"
+    assert access_type(seen, np.dtype("f4"), (16, 4), (0, 1), lanes=32) == "SideBySide"
+
+
+def test_vectors_that_change_hands_fit_in_shared_memory() -> None:
+    for columns in (8193, 9001, 12032):
+        (step,) = plan_of("softmax", contiguous(3, columns), "f4").steps
+        assert step.kernel.name.startswith("softmax_shared")
+        assert 4 * columns <= step.shared <= 47 * 1024
+        assert step.shared % 512 == 0
 
 
 def test_view_of_many_axes() -> None:

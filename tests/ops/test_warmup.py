@@ -107,6 +107,17 @@ def test_all_there_are() -> None:
     assert set(kernels_of(all_calls("SoftmaxState"))) < everything
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_all_there_are_leaves_no_length_out(dtype: str, axis: int) -> None:
+    lengths = [*range(1, 70), *range(250, 264), *range(510, 520), *range(1000, 1008), *range(4093, 4101)]
+    lengths += [8190, 8193, 8194, 8196, 12_034, 20_001, 20_002, 24_065, 60_004, 66_001, 66_002, 66_004, 131_073]
+    for operation in ("softmax", "SoftmaxState"):
+        assert set(kernels_of(calls_of(operation, dtype, lengths, axis=axis))) <= set(
+            kernels_of(all_calls(operation, dtype))
+        )
+
+
 @pytest.mark.parametrize(
     ("shape", "axes", "expected"),
     [
