@@ -24,6 +24,9 @@ ComplexArray = npt.NDArray[np.complex128]
 ERROR = 2.0**-57
 """Error of the sum, relative to the sum of the sizes of its terms."""
 
+ON_AXIS = 2.0**-100
+"""Imaginary part, relative to that sum of sizes, whose sign is not known: it may be 0."""
+
 ACCEPTED = 2.0**-54
 """Error, relative to the modulus of the result, that is let pass."""
 
@@ -32,7 +35,7 @@ class ComplexSums(NamedTuple):
     """Sums of rows, relative to exp(re.m).
 
     `size` is the sum of the moduli of the terms, infinite where only exact arithmetic will do. Rows with infinities or
-    NaN are `special`, and their sum is `direct`.
+    NaN are `special`, and their sum is `direct`. Rows without imaginary parts are `real`.
     """
 
     re: State
@@ -40,6 +43,7 @@ class ComplexSums(NamedTuple):
     size: FloatArray
     special: npt.NDArray[np.bool_]
     direct: ComplexArray
+    real: npt.NDArray[np.bool_]
 
 
 def rows(
@@ -55,6 +59,9 @@ def rows(
     parts = for_each(sums_of, boxes, parallel=len(boxes) > 1)
     sums = _merged(parts) if len(parts) > 1 else parts[0]
     result, sign, doubtful = _logarithm(sums)
+    if not signed:
+        # Just below the negative axis the angle is near -pi, on it and above near pi.
+        doubtful |= ~sums.real & ~sums.special & (sums.re.l_hi < 0) & (np.abs(sums.im.l_hi) <= ON_AXIS * sums.size)
     for i in np.flatnonzero(doubtful):
         a, *b = (np.concatenate([grid.load(view[box], np.complex128)[i] for box in boxes]) for view in views)
         result[i], sign[i] = exact.complex_logsumexp(a.tolist(), (b[0] if b else np.ones_like(a)).tolist())
@@ -77,11 +84,13 @@ def _row_sums(a: ComplexArray, b: ComplexArray | None) -> ComplexSums:
     # Whatever is not finite has been dealt with: zeros keep it from spoiling a row that shares the block.
     angle = np.where(np.isfinite(a.imag) & ~empty, a.imag, 0.0)
     wild = np.maximum.reduce(np.abs(angle), axis=1) > WIDEST_ANGLE
+    real = ~np.logical_or.reduce(angle, axis=1)
     d, d_lo = shifted(a.real, anchored(m)[:, None])
     e, e_lo = exp_words(np.clip(d, LOWEST, 0.0), d_lo)
     (c, c_lo), (s, s_lo) = cos_sin_words(np.where(wild[:, None], 0.0, angle))
     re, im = [_times(e, e_lo, c, c_lo)], [_times(e, e_lo, s, s_lo)]
     if b is not None:
+        real &= ~np.where(empty, 0.0, b.imag).any(axis=1)
         moduli = np.abs(b)
         wild |= np.maximum.reduce(moduli, axis=1) > WILD_HIGH
         wild |= np.minimum.reduce(np.where(moduli == 0, 1.0, moduli), axis=1) < WILD_LOW
@@ -94,7 +103,8 @@ def _row_sums(a: ComplexArray, b: ComplexArray | None) -> ComplexSums:
     m = np.where(special | np.isnan(m), np.inf, m)
     # A row for exact arithmetic gets any finite sum that is not 0.
     states = [State(m, *(np.where(gone | special, 0.0, np.where(wild, 1.0, word)) for word in part)) for part in parts]
-    return ComplexSums(states[0], states[1], np.where(wild, np.inf, np.where(gone, 0.0, size)), special, direct)
+    size = np.where(wild, np.inf, np.where(gone, 0.0, size))
+    return ComplexSums(states[0], states[1], size, special, direct, real)
 
 
 _Words = tuple[FloatArray, FloatArray]
@@ -125,6 +135,7 @@ def _merged(parts: list[ComplexSums]) -> ComplexSums:
         merge_sizes([(part.re.m, part.size) for part in parts]),
         np.any([part.special for part in parts], axis=0),
         np.sum([part.direct for part in parts], axis=0),
+        np.logical_and.reduce([part.real for part in parts]),
     )
 
 

@@ -50,12 +50,14 @@ def complex_logsumexp(a: Iterable[complex], b: Iterable[complex]) -> tuple[compl
         return complex(-math.inf, 0.0), 0j
     if terms == [((0.0, 0.0), (Fraction(1), Fraction(0)))]:
         return 0j, 1 + 0j
-    real = not any(angle or b_im for (_, angle), (_, b_im) in terms)
+    real = _is_real(terms)
     bits = FIRST_BITS
     while True:
         re, im, scale, error = _sum(terms, bits)
         # Just below the negative axis the angle is -pi: the sign of im is wanted, but it may be 0 for good.
-        if re < 0 and abs(im) <= error and not real:
+        if real:
+            im = 0
+        elif re < 0 and abs(im) <= error:
             if bits < CUT_BITS:
                 bits *= 2
                 continue
@@ -79,6 +81,12 @@ def _grouped(pairs: Iterable[tuple[complex, complex]]) -> list[_Term]:
             re, im = groups.get(value, (Fraction(0), Fraction(0)))
             groups[value] = re + Fraction(weight.real), im + Fraction(weight.imag)
     return [((v.real, v.imag), w) for v, w in groups.items() if w[0] or w[1]]
+
+
+def _is_real(terms: list[_Term]) -> bool:
+    """Whether every term comes with its conjugate, or is real."""
+    weights = dict(terms)
+    return all(weights.get((value, -angle)) == (re, -im) for (value, angle), (re, im) in terms)
 
 
 def _sum(terms: list[_Term], bits: int) -> tuple[int, int, int, int]:

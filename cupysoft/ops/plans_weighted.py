@@ -41,7 +41,7 @@ class _Family:
 
 
 _REAL = _Family("softmax/weighted.cu", "logsumexp_weighted", 6, 9)
-_COMPLEX = _Family("softmax/complex.cu", "logsumexp_complex", 10, 15)
+_COMPLEX = _Family("softmax/complex.cu", "logsumexp_complex", 11, 15)
 
 
 @dataclass(frozen=True)

@@ -57,17 +57,22 @@ struct Window {
         }
     }
 
-    // Bits of the largest part, 0 for a sum that is 0.
+    // Bits of a part, 0 for a sum that is 0.
+    __device__ __forceinline__ int length_of(int part) const {
+        unsigned long long size[LIMBS];
+        magnitude(part, size);
+        int length = 0;
+#pragma unroll
+        for (int i = 0; i < LIMBS; i++)
+            if (size[i] != 0) length = 64 * (i + 1) - __clzll(static_cast<long long>(size[i]));
+        return length;
+    }
+
+    // Bits of the largest part.
     __device__ __forceinline__ int length() const {
         int longest = 0;
 #pragma unroll
-        for (int part = 0; part < PARTS; part++) {
-            unsigned long long size[LIMBS];
-            magnitude(part, size);
-#pragma unroll
-            for (int i = 0; i < LIMBS; i++)
-                if (size[i] != 0) longest = max(longest, 64 * (i + 1) - __clzll(static_cast<long long>(size[i])));
-        }
+        for (int part = 0; part < PARTS; part++) longest = max(longest, length_of(part));
         return longest;
     }
 

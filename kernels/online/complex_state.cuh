@@ -2,7 +2,7 @@
 //
 //   level    the highest power of two among the terms
 //   sum      sum of the terms times 2^(SUM_LIFT - level), in expansions of two words: about 100 bits
-//   size     sum of the sizes of the terms, lifted as they are
+//   size     sums of the sizes of what was added to the two parts, lifted as they are
 //   beyond   sum of the terms that are infinite or NaN, 0 if there are none
 //
 // As in signed_state.cuh a state moves to a higher level without error. Sums of complex terms cancel more often than not:
@@ -21,11 +21,11 @@ struct Number {
 struct ComplexState {
     Level level;
     Complex<STATE_WORDS> sum;
-    double size;
+    Number size;
     Number beyond;
 };
 
-__device__ __forceinline__ ComplexState nothing_complex() { return {lowest_level(), {}, 0.0, {0.0, 0.0}}; }
+__device__ __forceinline__ ComplexState nothing_complex() { return {lowest_level(), {}, {0.0, 0.0}, {0.0, 0.0}}; }
 
 __device__ __forceinline__ bool finite(Number a) { return finite(a.re) && finite(a.im); }
 __device__ __forceinline__ bool is_zero(Number a) { return a.re == 0.0 && a.im == 0.0; }
@@ -45,8 +45,8 @@ __device__ __forceinline__ Expansion<WORDS> scale_down(const Expansion<WORDS>& a
 // The state seen from a level that is `steps` higher.
 __device__ __forceinline__ ComplexState moved(const ComplexState& state, int steps) {
     const int by = max(-steps, -2000);
-    const double size = scale_down(Two{state.size, 0.0}, by).hi;
-    return {state.level, {scale_down(state.sum.re, by), scale_down(state.sum.im, by)}, size, state.beyond};
+    const Two size = scale_down(Two{state.size.re, state.size.im}, by);
+    return {state.level, {scale_down(state.sum.re, by), scale_down(state.sum.im, by)}, {size.hi, size.lo}, state.beyond};
 }
 
 // exp of a number that is infinite or NaN, as C has it (C17, annex G); of a finite one the direction, which is `towards`.
@@ -103,6 +103,10 @@ __device__ __forceinline__ void push(ComplexState& state, Number x, Number b) {
     if (up < LOWEST_TERM) return;
     const double power = power_of_two(up + SUM_LIFT);
     const Number factor = {__dmul_rn(weight.factor.re, power), __dmul_rn(weight.factor.im, power)};
+    const Number whole = {fabs(term.re.w[0]), fabs(term.im.w[0])};
+    const Number weights = {fabs(factor.re), fabs(factor.im)};
+    state.size.re = __fma_rn(whole.re, weights.re, __fma_rn(whole.im, weights.im, state.size.re));
+    state.size.im = __fma_rn(whole.re, weights.im, __fma_rn(whole.im, weights.re, state.size.im));
     if constexpr (WEIGHTED) {
         term = {add(multiply(term.re, factor.re), multiply(term.im, -factor.im)),
                 add(multiply(term.re, factor.im), multiply(term.im, factor.re))};
@@ -110,13 +114,11 @@ __device__ __forceinline__ void push(ComplexState& state, Number x, Number b) {
         term = {scale(term.re, factor.re), scale(term.im, factor.re)};
     }
     state.sum = add(state.sum, term);
-    state.size = __dadd_rn(state.size, __dadd_rn(fabs(factor.re), fabs(factor.im)));
 }
 
 __device__ __forceinline__ ComplexState merge(ComplexState upper, ComplexState lower) {
     const int up = height(upper.level, lower.level);
     if (up < 0) swap(upper, lower);
     lower = moved(lower, abs(up));
-    const double size = __dadd_rn(upper.size, lower.size);
-    return {upper.level, add(upper.sum, lower.sum), size, sum_of(upper.beyond, lower.beyond)};
+    return {upper.level, add(upper.sum, lower.sum), sum_of(upper.size, lower.size), sum_of(upper.beyond, lower.beyond)};
 }

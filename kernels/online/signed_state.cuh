@@ -17,7 +17,8 @@ struct SignedState {
     double beyond;
 };
 
-// The terms at the level are near 2^512, those 2^-1412 below still normal numbers.
+// The terms at the level are near 2^512. Those 1500 powers of two below it are still normal numbers; lower ones count for
+// nothing beside a result, which float64 ends 1074 powers below 1, unless those above cancel: then the second tier looks.
 constexpr int SUM_LIFT = 512;
 constexpr int LOWEST_TERM = -1500;
 // Two words of float64 err by 2^-52 of the second, in units of 2^-66 of the first.

@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(THREADS_OF<TEAM>, 1)
                              const T* b,  // (rows, columns)
                              VIEW view,   // of x, b, out, sign
                              long long part_size, long long parts,
-                             double* states) {  // (10, rows, parts)
+                             double* states) {  // (11, rows, parts)
     const Share share = Dealt<TEAM>::share(view.rows, view.columns, part_size, parts);
     const ComplexRow<T, WEIGHTED, VIEW> row(x, b, view, share.row);
     const ComplexState state = folded<T, WEIGHTED, TEAM>(row, share);
@@ -48,7 +48,7 @@ __global__ void __launch_bounds__(THREADS_OF<TEAM>, 1)
 // Thread t merges parts t, t + 128, ... in rising order, then the block merges its threads.
 template <typename T, bool WEIGHTED, bool SIGNED, typename VIEW>
 __global__ void __launch_bounds__(32 * WEIGHTED_WARPS, 1)
-    logsumexp_complex_merge(double* states,  // (10, rows, parts)
+    logsumexp_complex_merge(double* states,  // (11, rows, parts)
                              VIEW view,       // of x, b, out, sign
                              long long parts,
                              T* out,          // (rows,)

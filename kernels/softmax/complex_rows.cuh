@@ -45,7 +45,7 @@ __device__ __forceinline__ Complex<WORDS> from_lane(const Complex<WORDS>& value,
 __device__ __forceinline__ ComplexState from_lane(const ComplexState& value, int distance) {
     return {{from_lane(value.level.far, distance), from_lane(value.level.near, distance)},
             from_lane(value.sum, distance),
-            from_lane(value.size, distance),
+            {from_lane(value.size.re, distance), from_lane(value.size.im, distance)},
             {from_lane(value.beyond.re, distance), from_lane(value.beyond.im, distance)}};
 }
 
@@ -133,37 +133,43 @@ struct ComplexResult {
         const int power = (__double2hiint(larger) >> 20) - 1022;
         sum = {scale_down(sum.re, -power), scale_down(sum.im, -power)};
         const auto result = outcome_of(sum, {state.level.far, state.level.near + power - SUM_LIFT});
-        const double error = __dmul_rn(__dadd_rn(__ddiv_rn(state.size, larger), 1.0), SUM_ERROR);
+        const double error = __dmul_rn(__dadd_rn(__ddiv_rn(larger_part(state.size), larger), 1.0), SUM_ERROR);
         if (!(error <= __dmul_rn(larger_part(result.log), PASSED))) return false;
+        // Below the negative axis the angle is near -pi, on it and above near pi.
+        const double im = __dadd_rn(state.sum.im.w[0], state.sum.im.w[1]);
+        const bool on_axis = fabs(im) <= __dmul_rn(state.size.im, SUM_ERROR) && state.size.im > 0.0;
+        if (!SIGNED && on_axis && sum.re.w[0] < 0.0) return false;
         write(row, result);
         return true;
     }
 };
 
-// States of parts in memory: ten arrays one after the other.
+// States of parts in memory: eleven arrays one after the other.
 struct SavedComplexStates {
-    double* states;  // (10, count)
+    double* states;  // (11, count)
     long long count;
     __device__ __forceinline__ double& word(int number, long long i) const { return states[number * count + i]; }
     __device__ __forceinline__ ComplexState get(long long i) const {
-        ComplexState state = {{word(0, i), static_cast<int>(word(1, i))}, {}, word(2, i), {word(3, i), word(4, i)}};
+        ComplexState state = {
+            {word(0, i), static_cast<int>(word(1, i))}, {}, {word(2, i), word(3, i)}, {word(4, i), word(5, i)}};
 #pragma unroll
         for (int j = 0; j < STATE_WORDS; j++) {
-            state.sum.re.w[j] = word(5 + 2 * j, i);
-            state.sum.im.w[j] = word(6 + 2 * j, i);
+            state.sum.re.w[j] = word(6 + 2 * j, i);
+            state.sum.im.w[j] = word(7 + 2 * j, i);
         }
         return state;
     }
     __device__ __forceinline__ void set(long long i, const ComplexState& state) const {
         word(0, i) = state.level.far;
         word(1, i) = state.level.near;
-        word(2, i) = state.size;
-        word(3, i) = state.beyond.re;
-        word(4, i) = state.beyond.im;
+        word(2, i) = state.size.re;
+        word(3, i) = state.size.im;
+        word(4, i) = state.beyond.re;
+        word(5, i) = state.beyond.im;
 #pragma unroll
         for (int j = 0; j < STATE_WORDS; j++) {
-            word(5 + 2 * j, i) = state.sum.re.w[j];
-            word(6 + 2 * j, i) = state.sum.im.w[j];
+            word(6 + 2 * j, i) = state.sum.re.w[j];
+            word(7 + 2 * j, i) = state.sum.im.w[j];
         }
     }
 };
@@ -198,17 +204,25 @@ struct ComplexTerms {
     }
 };
 
+constexpr double PI = 0x1.921fb54442d18p+1;
+
 // The second tier of a row: from the level `top`, or from a first walk that has been made.
 template <typename TEAM, typename TERMS>
 __device__ __forceinline__ ComplexOutcome refined(const TERMS& terms, long long columns, Level top, Walked<2> walk,
                                                   bool walk_made) {
     double unit = 0.0;
+    bool on_axis = false;  // all is known but on which side of the negative axis the sum lies
+    ComplexOutcome result = outcome_of_nothing();
 #pragma unroll 1
     while (true) {
         if (!walk_made) walk = walked<TEAM>(terms, 0, columns, top, unit);
         walk_made = false;
-        const int length = walk.window.length();
+        const int length = on_axis ? walk.window.length_of(1) : walk.window.length();
         if (laid_lower(walk, length, top)) continue;
+        if (on_axis) {
+            result.log.im = walk.window.negative(1) ? -PI : PI;
+            return result;
+        }
         const auto found = found_sum<TERMS::WORDS>(walk, length, top);
         if (unit != 0.0) {
             // d - d^2 / 2, the logarithm of 1 + d, for d below 2^-39; what d^3 adds is below 2^-79 of it.
@@ -219,8 +233,11 @@ __device__ __forceinline__ ComplexOutcome refined(const TERMS& terms, long long 
             const Two scaled = scale_down(Two{log.re, log.im}, power);
             return {{scaled.hi, scaled.lo}, {1.0, d.lo}};
         }
-        if (length == 0) return outcome_of_nothing();
-        const ComplexOutcome result = outcome_of(Complex<TERMS::WORDS>{found.words[0], found.words[1]}, found.level);
+        if (length == 0) return result;
+        result = outcome_of(Complex<TERMS::WORDS>{found.words[0], found.words[1]}, found.level);
+        const int length_of_im = walk.window.length_of(1);
+        on_axis = walk.window.negative(0) && length_of_im <= UNITS && laid_lower(walk, length_of_im, top);
+        if (on_axis) continue;
         if (!(larger_part(result.log) < NEARLY_ONE)) return result;
         unit = -1.0;
         top = beside_one();

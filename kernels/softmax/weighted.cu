@@ -3,8 +3,8 @@
 //   logsumexp_weighted         a team a row: its result                     x and b read once
 //   logsumexp_weighted_split   a team a part of a long row: its state       x and b read once
 //   logsumexp_weighted_merge   a block a long row: its result               neither read
+//   logsumexp_weighted_walk    the first walk of refine, split over blocks  for long rows, before refine
 //   logsumexp_weighted_refine  the rows that the first tier left open       x and b read once more, or as often as needed
-//   logsumexp_weighted_open    the first walk of refine, split over blocks  for long rows, before refine
 //
 // Teams (online/teams.cuh): WarpTeam<1 .. 32> and BlockTeam<4> side by side, where rows lie along memory, and
 // ColumnTeam<8>, 32 rows side by side, where columns do. A thread takes every SIZE-th column of its share:

@@ -168,6 +168,14 @@ def test_complex_sums_that_float64_cannot_hold(place: Backend, a: list[complex],
     assert_true(place, np.array(a, "c16"), np.array(b, "c16"))
 
 
+@pytest.mark.parametrize("weight", [-1.0, -1e300])
+def test_conjugates_have_a_real_sum(place: Backend, weight: float) -> None:
+    """No precision of the terms alone tells on which side of the negative axis it lies."""
+    found = place(cupysoft.logsumexp, np.array([1j, -2 + 3j, -1j, -2 - 3j]), b=np.array([weight, 0.1, weight, 0.1]))
+    assert found.imag == np.pi
+    np.testing.assert_allclose(found.real, np.log(-2 * weight * np.cos(1)), atol=0.1)
+
+
 @pytest.mark.parametrize("dtype", [np.dtype("f4"), np.dtype("f8"), np.dtype("c16")], ids=str)
 def test_a_last_weight_that_nearly_cancels_the_others(place: Backend, dtype: np.dtype[Any]) -> None:
     rng = np.random.default_rng(7)

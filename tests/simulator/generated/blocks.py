@@ -31,7 +31,7 @@ def same_for_all(w: KernelWriter) -> str:
     """A predicate that is the same in all threads of a block."""
     result = w.fresh("c")
     number = w.fresh("t")
-    w.emit(f"and.b32 {number}, {w.draws.pick(w.extra['r'][1:4])}, {w.draws.pick((1, 3, 6))};")
+    w.emit(f"and.b32 {number}, {w.draws.pick(w.alike['r'])}, {w.draws.pick((1, 3, 6))};")
     w.emit(f"setp.{w.draws.pick(('eq', 'ne', 'gt'))}.u32 {result}, {number}, {w.draws.integer(0, 2)};")
     return result
 
@@ -72,7 +72,7 @@ def block_loop(w: KernelWriter, place: Place) -> None:
         return
     readable, count = w.readable, w.fresh("t")
     counter, go, head = w.fresh("t"), w.fresh("c"), w.label()
-    w.emit(f"and.b32 {count}, {w.draws.pick(w.extra['r'][1:4])}, 3;", f"mov.u32 {counter}, 0;", f"{head}:")
+    w.emit(f"and.b32 {count}, {w.draws.pick(w.alike['r'])}, 3;", f"mov.u32 {counter}, 0;", f"{head}:")
     w.extra["r"].append(counter)
     w.statements(replace(place, loops=place.loops - 1), 4)
     w.extra["r"].remove(counter)

@@ -25,22 +25,22 @@ class DeviceFunction:
 
 def device_function(draws: Draws, name: str) -> DeviceFunction:
     """Write a function of a few parameters that returns in several places."""
-    parameters = "".join(draws.pick("rlfd") for _ in range(draws.integer(1, 3)))
-    result = draws.pick("rlfd")
     w = Writer(draws, left=draws.integer(2, 8))
+    parameters = "".join(w.choose("rlfd") for _ in range(draws.integer(1, 3)))
+    result = w.choose("rlfd")
 
     def give(w: Writer, place: Place) -> None:
         """Return early."""
         w.emit(f"st.param.{_TYPES[result]} [result], {w.register(result)};", f"@{w.condition()} ret;")
 
     w.menu = [*straight.MENU, *lanes.MENU, (4, give)]
-    for letter in "hrldfebq":
-        for register in w.pools[letter]:
+    for letter in w.letters[1:]:
+        for register in w.pool(letter):
             if letter in _TYPES:
                 w.emit(f"mov.{_TYPES[letter]} {register}, {w.literal(letter)};")
             else:
                 w.emit(f"mov.b{32 if letter == 'q' else 16} {register}, {draws.integer(0, 255)};")
-    for register in w.pools["p"]:
+    for register in w.pool("p"):
         w.emit(f"setp.gt.s32 {register}, {w.register('r')}, {w.register('r')};")
     for place, letter in enumerate(parameters):
         w.emit(f"ld.param.{_TYPES[letter]} {w.target(letter)}, [{name}_{place}];")
@@ -55,6 +55,8 @@ def caller(function: DeviceFunction) -> Statement:
     """Return the statement that calls a function."""
 
     def call(w: Writer, place: Place) -> None:
+        if not set(w.letters).issuperset(function.parameters + function.result):
+            return
         number = w.label().strip("$L")
         given = [f"given{number}_{k}" for k in range(len(function.parameters))]
         w.emit("{", f".param .{_TYPES[function.result]} got{number};")

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from tests.simulator.generated import blocks, lanes, memory, sharing, straight, warps
 from tests.simulator.generated.draws import Draws
-from tests.simulator.generated.forms import LETTERS
 from tests.simulator.generated.functions import caller, device_function
 from tests.simulator.generated.memory import INPUTS, LOCAL_BYTES, OUTPUTS, KernelWriter
 from tests.simulator.generated.sharing import ATOMIC_ROWS, CELLS
@@ -19,7 +18,7 @@ Extent = tuple[int, int, int]
 NAME = "generated"
 _BLOCKS: tuple[Extent, ...] = (
     *((32, 1, 1), (64, 1, 1), (33, 1, 1), (8, 4, 2), (96, 1, 1), (20, 1, 1), (7, 5, 1), (16, 2, 3), (5, 3, 5)),
-    *((1, 1, 1), (128, 1, 1), (1, 64, 1), (32, 2, 1)),
+    *((1, 1, 1), (128, 1, 1), (1, 64, 1), (32, 2, 1), (32, 1, 1), (64, 1, 1), (4, 8, 1)),
 )
 _TABLES = {"global": "tables", "const": "table"}
 _GRIDS: tuple[Extent, ...] = ((1, 1, 1), (2, 1, 1), (3, 1, 1), (1, 2, 1), (2, 1, 2))
@@ -119,8 +118,8 @@ def _begin(w: KernelWriter) -> None:
     # As many ones as the warp has threads: a shift by 32 or more leaves nothing, and nothing minus 1 is all.
     w.emit(f"sub.u32 {a}, %lane, %linear;", f"add.u32 {a}, {a}, {w.threads};")
     w.emit("mov.u32 %everyone, 1;", f"shl.b32 %everyone, %everyone, {a};", "sub.u32 %everyone, %everyone, 1;")
-    w.extra["r"] = ["%tx", "%n0", "%n1", "%n2", "%lane", "%own", "%linear"]
-    w.extra["f"], w.extra["d"] = ["%x"], ["%y"]
+    w.extra["r"], w.alike["r"] = ["%tx", "%lane", "%own", "%linear"], ["%n0", "%n1", "%n2"]
+    w.alike["f"], w.alike["d"] = ["%x"], ["%y"]
     _fill_registers(w)
     _fill_memory(w, a)
 
@@ -129,22 +128,27 @@ def _fill_registers(w: KernelWriter) -> None:
     arrays = {"h": ("i", "u16"), "r": ("i", "u32"), "l": ("i", "u64"), "f": ("f", "f32"), "d": ("d", "f64")}
     arrays |= {"e": ("e", "b16"), "b": ("b", "b16"), "q": ("e", "b32")}
     for letter, (array, kind) in arrays.items():
+        if letter not in w.letters:
+            continue
         size = int(kind[1:]) // 8
         at = w.fresh("a")
         w.emit("and.b32 %tx, %own, 63;", f"mad.wide.u32 {at}, %tx, {size}, %in_{array};")
-        for number, register in enumerate(w.pools[letter]):
-            if letter in "rlfd" and w.draws.chance(30):
-                w.emit(f"mov.{kind} {register}, {w.draws.pick([w.literal(letter), *w.extra[letter][-1:]])};")
+        for number, register in enumerate(w.wild[letter]):
+            w.emit(f"ld.global.{kind} {register}, [{at}+{8 * number}];")
+        for number, register in enumerate(w.calm[letter]):
+            if letter in "rlfd" and w.draws.chance(60):
+                w.emit(f"mov.{kind} {register}, {w.draws.pick([w.literal(letter), *w.alike[letter]])};")
             else:
-                w.emit(f"ld.global.{kind} {register}, [{at}+{8 * number}];")
+                w.emit(f"ld.global.{kind} {register}, [%in_{array}+{8 * number + 64}];")
     w.emit("mov.u32 %tx, %tid.x;")
-    for register in w.pools["p"]:
-        w.emit(f"setp.gt.s32 {register}, {w.register('r')}, {w.register('r')};")
+    for register in w.pool("p"):
+        a, b = (w.register("r", register in w.calm["p"]) for _ in range(2))
+        w.emit(f"setp.gt.s32 {register}, {a}, {b};")
 
 
 def _fill_memory(w: KernelWriter, a: str) -> None:
     """Write all of local and shared memory, each thread its part."""
-    r, f = w.pools["r"], w.pools["f"]
+    r, f = w.pool("r"), [w.literal("f"), w.literal("f")]
     for start in range(0, LOCAL_BYTES[0], 16):
         w.emit(f"st.local.v4.b32 [mine_i+{start}], {{{r[0]}, {r[1]}, {r[-1]}, {a}}};")
     for start in range(0, LOCAL_BYTES[1], 8):
@@ -180,7 +184,7 @@ def _end(w: KernelWriter, place: Place) -> None:
         w.statements(place)
     w.left = max(w.left, 4)
     w.statements(Place(ends=True))
-    for letter in LETTERS:
-        for register in w.pools[letter]:
+    for letter in w.letters:
+        for register in w.pool(letter):
             memory.store_result(w, letter, register)
     w.emit("ret;")

@@ -54,9 +54,9 @@ def divergent_if(w: Writer, place: Place) -> None:
 
 
 def trips(w: Writer) -> str:
-    """A register with a small number, from lane to lane another one."""
+    """A register with a small number, most of the time from lane to lane another one."""
     count = w.fresh("t")
-    w.emit(f"and.b32 {count}, {w.register('r')}, {w.draws.pick((1, 3, 3, 7))};")
+    w.emit(f"and.b32 {count}, {w.register('r', w.draws.chance(25))}, {w.draws.pick((1, 3, 3, 7))};")
     return count
 
 
@@ -124,7 +124,7 @@ def switch(w: Writer, place: Place) -> None:
     cases = [w.label() for _ in range(count)]
     order = [w.draws.pick([*cases, join]) for _ in range(w.draws.integer(2, 6))]
     w.emit(f"{table}: .branchtargets {', '.join(order)};")
-    w.emit(f"rem.u32 {chosen}, {w.register('r')}, {len(order)};", f"brx.idx {chosen}, {table};")
+    w.emit(f"rem.u32 {chosen}, {w.register('r', w.draws.chance(25))}, {len(order)};", f"brx.idx {chosen}, {table};")
     for case in cases:
         w.emit(f"{case}:")
         w.statements(place.alone(), 2)

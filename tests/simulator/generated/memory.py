@@ -109,7 +109,7 @@ def element(w: Writer, count: int) -> str:
     elif way == "flipped":
         w.emit(f"sub.u32 {result}, {w.draws.integer(0, 200)}, {tid};")
     else:
-        w.emit(f"add.u32 {result}, {w.draws.pick(w.extra['r'][1:3])}, {w.draws.integer(0, 200)};")
+        w.emit(f"add.u32 {result}, {w.register('r', calm=True)}, {w.draws.integer(0, 200)};")
     w.emit(f"and.b32 {result}, {result}, {count - 1};")
     return result
 
@@ -119,27 +119,32 @@ def vector(w: Writer, letter: str, size: int) -> int:
     if w.draws.chance(75):
         return 1
     count = w.draws.pick((2, 4))
-    return count if count * size <= 16 and count <= len(w.pools[letter]) else 1
+    return count if count * size <= 16 and count <= len(w.wild[letter]) else 1
 
 
 def targets(w: Writer, letter: str, count: int) -> str:
-    start = w.draws.integer(0, len(w.pools[letter]) - 1)
-    names = [w.pools[letter][(start + k) % len(w.pools[letter])] for k in range(count)]
+    """Different registers that one access writes."""
+    if count == 1:
+        return w.target(letter)
+    start = w.draws.integer(0, len(w.wild[letter]) - 1)
+    names = [w.wild[letter][(start + k) % len(w.wild[letter])] for k in range(count)]
     return f"{{{', '.join(names)}}}" if count > 1 else names[0]
 
 
 def sources(w: Writer, letter: str, count: int) -> str:
+    """Registers that one access writes to memory."""
     names = [w.register(letter) for _ in range(count)]
     return f"{{{', '.join(names)}}}" if count > 1 else names[0]
 
 
 def bytes_of(kind: str) -> int:
+    """Bytes of a type."""
     return int(kind.lstrip("bsuf")) // 8
 
 
 def load(w: KernelWriter, place: Place) -> None:
     """Read an input array."""
-    letter = w.draws.pick("rrhlfdeqb")
+    letter = w.choose("rrhlfdeqb")
     kind = w.draws.pick(TYPES[letter])
     size = bytes_of(kind)
     count = vector(w, letter, size)
@@ -158,7 +163,7 @@ def load(w: KernelWriter, place: Place) -> None:
 
 def constant(w: KernelWriter, place: Place) -> None:
     """Read a table of the module."""
-    letter = w.draws.pick("rhl")
+    letter = w.choose("rhl")
     kind = w.draws.pick(TYPES[letter])
     where = address(w, element(w, 128 // bytes_of(kind)), bytes_of(kind), w.draws.pick(("%table", "%tables")))
     space = "const" if w.lines[-1].endswith("%table;") else "global"
@@ -214,7 +219,7 @@ def store_result(w: KernelWriter, letter: str, source: str) -> None:
 
 def store(w: KernelWriter, place: Place) -> None:
     """Write any register to where only this thread writes."""
-    letter = w.draws.pick("rrhlfdeqbp")
+    letter = w.choose("rrhlfdeqbp")
     store_result(w, letter, w.register(letter))
 
 
@@ -237,7 +242,7 @@ def reload(w: KernelWriter, place: Place) -> None:
 
 def local(w: KernelWriter, place: Place) -> None:
     """Read or write the thread's own memory."""
-    letter = w.draws.pick("rrhlf")
+    letter = w.choose("rrhlf")
     kind = w.draws.pick(TYPES[letter]) if letter != "f" else "f32"
     count = vector(w, letter, bytes_of(kind))
     size = bytes_of(kind) * count

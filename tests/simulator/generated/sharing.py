@@ -15,7 +15,7 @@ CELLS = 8
 
 def shared(w: KernelWriter, place: Place) -> None:
     """Write what is this thread's in shared memory; or, after a barrier, read what any thread has."""
-    letter = w.draws.pick("rrhlf")
+    letter = w.choose("rrhlf")
     kind = w.draws.pick(TYPES[letter]) if letter != "f" else "f32"
     count = vector(w, letter, bytes_of(kind))
     size = bytes_of(kind) * count

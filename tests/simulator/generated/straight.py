@@ -9,13 +9,14 @@ __all__ = ["MENU"]
 
 def compute(w: Writer, place: Place) -> None:
     """Some instructions that are functions of their operands."""
+    calm = w.draws.chance(35)
     for _ in range(w.draws.integer(1, 3)):
-        w.compute()
+        w.compute(calm=calm)
 
 
 def divide(w: Writer, place: Place) -> None:
     """A quotient or remainder, by anything but zero."""
-    letter = w.draws.pick("rrlh")
+    letter = w.choose("rrlh")
     width = {"h": 16, "r": 32, "l": 64}[letter]
     divisor, kind = w.target(letter), w.draws.pick("us")
     w.emit(f"or.b{width} {divisor}, {w.register(letter)}, 1;")
@@ -24,7 +25,7 @@ def divide(w: Writer, place: Place) -> None:
 
 def carry(w: Writer, place: Place) -> None:
     """A sum, difference or product of twice the width, by its halves."""
-    letter = w.draws.pick("rl")
+    letter = w.choose("rl")
     kind = f"{w.draws.pick('us')}{32 if letter == 'r' else 64}"
     way = w.draws.pick(("add", "sub", "mad"))
     first, middle, last = {
@@ -37,13 +38,16 @@ def carry(w: Writer, place: Place) -> None:
         sources = ", ".join(w.read(letter) for _ in range(count))
         w.emit(f"{name}.{kind} {w.target(letter)}, {sources};")
         if w.draws.chance(20):
-            w.compute("f")  # leaves the carry alone
+            w.compute(w.choose("fd"))  # leaves the carry alone
     w.emit(f"{last}.{kind} {w.target(letter)}, {w.read(letter)}, {w.read(letter)};")
 
 
 def bits(w: Writer, place: Place) -> None:
     """The bits of a float as an integer, or an integer's as a float."""
-    letter, integer, width = w.draws.pick((("f", "r", 32), ("d", "l", 64)))
+    pairs = [each for each in (("f", "r", 32), ("d", "l", 64)) if each[0] in w.letters and each[1] in w.letters]
+    if not pairs:
+        return
+    letter, integer, width = w.draws.pick(pairs)
     way = w.draws.integer(0, 2)
     if way == 0:
         w.simple(f"mov.b{width} {w.target(letter)}, {w.register(integer)};")
@@ -56,10 +60,14 @@ def bits(w: Writer, place: Place) -> None:
 
 def parts(w: Writer, place: Place) -> None:
     """A register cut into equal parts, or put together from them."""
-    whole, part, width = w.draws.pick((("l", "r", 64), ("r", "h", 32), ("l", "h", 64), ("q", "e", 32)))
+    ways = (("l", "r", 64), ("r", "h", 32), ("l", "h", 64), ("q", "e", 32))
+    possible = [each for each in ways if each[0] in w.letters and each[1] in w.letters]
+    if not possible:
+        return
+    whole, part, width = w.draws.pick(possible)
     count = width // {"r": 32, "h": 16, "e": 16}[part]
     if w.draws.chance(50):
-        pool = w.pools[part]
+        pool = w.pool(part)
         if len(pool) < count:
             return
         start = w.draws.integer(0, len(pool) - 1)
@@ -72,9 +80,9 @@ def parts(w: Writer, place: Place) -> None:
 
 def scope(w: Writer, place: Place) -> None:
     """Braces in which a name means another register."""
-    letter = w.draws.pick("rfld")
+    letter = w.choose("rfld")
     kind = {"r": "b32", "f": "f32", "l": "b64", "d": "f64"}[letter]
-    hidden, *others = w.draws.pick([w.pools[letter], w.pools[letter][::-1]])
+    hidden, *others = w.draws.pick([w.pool(letter), w.pool(letter)[::-1]])
     w.emit("{", f".reg .{kind} {hidden};", f"mov.{kind} {hidden}, {w.draws.pick(others)};")
     for _ in range(w.draws.integer(1, 3)):
         w.compute(letter)

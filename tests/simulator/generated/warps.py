@@ -35,7 +35,7 @@ def vote(w: KernelWriter, place: Place) -> None:
             name = w.draws.pick(("add.u32", "add.s32", "min.u32", "max.s32", "max.u32", "and.b32", "or.b32", "xor.b32"))
             w.emit(f"redux.sync.{name} {w.target('r')}, {w.register('r')}, {place.mask};")
         case _:
-            letter = w.draws.pick("rrl")
+            letter = w.choose("rrl")
             kind = {"r": "b32", "l": "b64"}[letter]
             target = w.target("r") + (f"|{w.target('p')}" if way == "all|p" else "")
             w.emit(f"match.{way[:3]}.sync.{kind} {target}, {w.register(letter)}, {place.mask};")
@@ -50,7 +50,7 @@ def shuffle(w: KernelWriter, place: Place) -> None:
     segment = w.draws.pick((0, 0, 0, 16, 24, 28, 30))
     bound = (segment << 8) | (0 if mode == "up" else w.draws.pick((31, 31, 31, 27, 7)))
     clamp = str(bound) if w.draws.chance(70) else w.number()
-    letter = w.draws.pick("rrf")
+    letter = w.choose("rrf")
     source, result = w.register(letter), w.fresh("t")
     if letter == "f":
         w.emit(f"mov.b32 {result}, {source};")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 from tests.simulator.generated.draws import Draws
 from tests.simulator.generated.forms import BITS, LETTERS, forms
@@ -69,6 +70,17 @@ class Place:
 Statement = Callable[..., None]
 
 
+@cache
+def _possible(letter: str, kinds: frozenset[str]) -> dict[str, list[tuple[str, str]]]:
+    """The instructions with a result of one kind whose operands are all of some kinds."""
+    table = {}
+    for opcode, entries in forms()[letter].items():
+        found = [(operands, name) for operands, name in entries if kinds.issuperset(operands)]
+        if found:
+            table[opcode] = found
+    return table
+
+
 @dataclass
 class Writer:
     """Text of a function in the making.
@@ -77,8 +89,13 @@ class Writer:
     ----------
     lines, late : list of str
         Code, and code that is to stand behind the function's end.
-    pools, extra : dict
-        Registers that any instruction may write, and those that it may only read, by kind.
+    letters : str
+        The kinds of register that there are.
+    wild, calm : dict
+        Registers that any instruction may write, by kind. Into calm ones goes, most of the time, what comes from calm
+        ones, literals and `alike`: so there are values that lanes have in common, until they part.
+    extra, alike : dict
+        Registers that are only read; `alike` are the same in all threads of a block.
     menu : list
         Statements with their weights; a statement that the place does not allow writes nothing.
     left : int
@@ -90,18 +107,25 @@ class Writer:
     left: int = 40
     lines: list[str] = field(default_factory=list)
     late: list[str] = field(default_factory=list)
-    pools: dict[str, list[str]] = field(default_factory=dict)
+    letters: str = ""
+    wild: dict[str, list[str]] = field(default_factory=dict)
+    calm: dict[str, list[str]] = field(default_factory=dict)
     extra: dict[str, list[str]] = field(default_factory=dict)
+    alike: dict[str, list[str]] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
+    forms: dict[str, dict[str, list[tuple[str, str]]]] = field(default_factory=dict)
     _count: dict[str, int] = field(default_factory=dict)
     _labels: int = 0
 
     def __post_init__(self) -> None:
         for letter, types in _TYPES.items():
             self.kinds[letter] = self.draws.pick(types)
-        for letter in LETTERS:
-            self.pools[letter] = [self.fresh(letter) for _ in range(self.draws.integer(2, 4))]
-            self.extra[letter] = []
+        self.letters = "".join(letter for letter in LETTERS if letter in "pr" or self.draws.chance(60))
+        for letter in self.letters:
+            self.wild[letter] = [self.fresh(letter) for _ in range(self.draws.integer(2, 3))]
+            self.calm[letter] = [self.fresh(letter) for _ in range(self.draws.integer(1, 2))]
+            self.extra[letter], self.alike[letter] = [], []
+            self.forms[letter] = _possible(letter, frozenset(self.letters + "IN"))
 
     def declarations(self) -> list[str]:
         """The registers, to be written in front of the code."""
@@ -122,10 +146,11 @@ class Writer:
         """Write lines."""
         self.lines += lines
 
-    def simple(self, text: str) -> None:
+    def simple(self, text: str, calm: bool = False) -> None:
         """Write an instruction that may be guarded."""
         if self.draws.chance(20):
-            text = f"@{self.draws.pick(['', '!'])}{self.draws.pick(self.pools['p'])} {text}"
+            guard = self.draws.pick(self.calm["p"] if calm and self.draws.chance(80) else self.pool("p"))
+            text = f"@{self.draws.pick(['', '!'])}{guard} {text}"
         self.lines.append(text)
 
     @contextmanager
@@ -140,23 +165,32 @@ class Writer:
 
     # Operands.
 
-    def target(self, letter: str) -> str:
+    def pool(self, letter: str) -> list[str]:
+        """All registers that may be written."""
+        return self.wild[letter] + self.calm[letter]
+
+    def choose(self, options: str) -> str:
+        """One of several kinds, of those that there are; integers of 32 bits where there are none."""
+        return self.draws.pick([letter for letter in options if letter in self.letters] or ["r"])
+
+    def target(self, letter: str, calm: bool = False) -> str:
         """A register to write."""
-        return self.draws.pick(self.pools[letter])
+        return self.draws.pick(self.calm[letter] if calm or self.draws.chance(8) else self.wild[letter])
 
-    def register(self, letter: str) -> str:
+    def register(self, letter: str, calm: bool = False) -> str:
         """A register to read."""
-        return self.draws.pick(self.pools[letter] + self.extra[letter])
+        common = self.calm[letter] + self.alike[letter]
+        return self.draws.pick(common if calm else self.wild[letter] + self.extra[letter] + common)
 
-    def read(self, letter: str) -> str:
+    def read(self, letter: str, calm: bool = False) -> str:
         """A register or literal to read."""
         if letter == "I":
             return str(self.draws.integer(0, 255))
         if letter == "N":
-            return str(self.draws.integer(0, 255)) if self.draws.chance(50) else self.register("r")
-        if letter in "hrlfd" and self.draws.chance(15):
+            return str(self.draws.integer(0, 255)) if self.draws.chance(50) else self.register("r", calm)
+        if letter in "hrlfd" and self.draws.chance(25 if calm else 15):
             return self.literal(letter)
-        return self.register(letter)
+        return self.register(letter, calm)
 
     def literal(self, letter: str) -> str:
         """A literal of a kind."""
@@ -169,7 +203,7 @@ class Writer:
 
     def number(self, *registers: str) -> str:
         """A register that was drawn, of 32 bits, or one of `registers`."""
-        return self.draws.pick([*registers, *self.pools["r"]])
+        return self.draws.pick([*registers, *self.pool("r")])
 
     # Statements.
 
@@ -181,26 +215,27 @@ class Writer:
             self.left -= 1
             self.draws.weighted(self.menu)(self, place)
 
-    def compute(self, letter: str = "") -> None:
+    def compute(self, letter: str = "", calm: bool = False) -> None:
         """Write an instruction that is a function of its operands."""
-        letter = letter or self.draws.pick("rrrlhpffdeqb")
-        opcodes = forms()[letter]
+        letter = letter or self.choose("rrrlhpffdeqb")
+        opcodes = self.forms[letter]
         operands, name = self.draws.pick(opcodes[self.draws.pick(list(opcodes))])
-        sources = [self.read(each) for each in operands]
-        target = self.target(letter)
+        sources = [self.read(each, calm) for each in operands]
+        target = self.target(letter, calm)
         if name.startswith("setp") and self.draws.chance(30):
             order, _, kind = name.removeprefix("setp.").partition(".")
             name = f"setp.{order}.{self.draws.pick(('and', 'or', 'xor'))}.{kind}"
-            sources.append(self.draws.pick(["", "!"]) + self.register("p"))
+            sources.append(self.draws.pick(["", "!"]) + self.register("p", calm))
         if name.startswith("setp") and not name.endswith("f16") and self.draws.chance(20):
-            target += "|" + self.draws.pick([each for each in self.pools["p"] if each != target])
-        self.simple(f"{name} {', '.join([target, *sources])};")
+            target += "|" + self.draws.pick([each for each in self.pool("p") if each != target])
+        self.simple(f"{name} {', '.join([target, *sources])};", calm)
 
     def condition(self) -> str:
-        """A guard that differs from lane to lane, as far as it is known: ``@p`` or ``@!p`` without the ``@``."""
+        """A guard, ``@p`` or ``@!p`` without the ``@``, on which lanes may or may not agree."""
+        calm = self.draws.chance(25)
         if self.draws.chance(60):
-            self.compute("p")
-        return self.draws.pick(["", "!"]) + self.draws.pick(self.pools["p"])
+            self.compute("p", calm)
+        return self.draws.pick(["", "!"]) + self.draws.pick(self.calm["p"] if calm else self.pool("p"))
 
     def clean(self, letter: str) -> str:
         """A float32 or float64 that is no NaN, whose bits are therefore known."""
@@ -208,7 +243,7 @@ class Writer:
         kind, width = (("f32", "t"), ("f64", "a"))[letter == "d"]
         wrong, target = self.fresh("c"), self.fresh(width)
         one = {"f": "0f3FC00000", "d": "0dBFF4000000000000"}[letter]
-        held = self.draws.pick(self.pools[letter])
+        held = self.target(letter)
         self.emit(f"setp.nan.{kind} {wrong}, {source}, {source};", f"selp.{kind} {held}, {one}, {source}, {wrong};")
         self.emit(f"mov.b{BITS[letter]} {target}, {held};")
         return target
