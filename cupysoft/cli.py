@@ -32,7 +32,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(options.command(options))
     except CupysoftError as error:
-        print(f"cupysoft: {str(error).removeprefix('cupysoft: ')}", file=sys.stderr)
+        message = str(error).removeprefix("cupysoft: ")
+        if options.command is _compile and message.startswith("warmup: "):  # which checks the same arguments
+            message = message.replace("warmup", "compile", 1)
+        print(f"cupysoft: {message}", file=sys.stderr)
         return 1
 
 

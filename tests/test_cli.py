@@ -166,3 +166,8 @@ def test_the_module_runs_as_a_command() -> None:
 def test_columns_of_a_table_are_aligned() -> None:
     text = cli.text_table(["name", "n"], [["a", 1], ["bcd", 100]])
     assert text.splitlines() == ["name    n", "----  ---", "a       1", "bcd   100"]
+
+
+def test_messages_name_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["compile", "--arch", "sm_90", "--columns", "0"]) == 1
+    assert capsys.readouterr().err.startswith("cupysoft: compile: columns holds 0;")

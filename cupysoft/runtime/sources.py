@@ -31,7 +31,7 @@ def kernels_folder() -> Path:
             return folder
     raise SourceError(
         f"cupysoft: no CUDA sources in {package / 'kernels'} or {package.parent / 'kernels'}; "
-        'install the package again: pip install --force-reinstall "cupysoft"'
+        "install the package again, from its checkout: pip install --force-reinstall ."
     )
 
 

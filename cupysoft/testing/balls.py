@@ -14,7 +14,7 @@ try:
     import flint
 except ImportError as error:  # pragma: no cover
     raise MissingDependencyError(
-        "cupysoft.testing.reference needs ball arithmetic: pip install python-flint, or pip install 'cupysoft[test]'"
+        "cupysoft.testing.reference needs ball arithmetic: pip install python-flint"
     ) from error
 
 __all__ = ["decide", "decide_complex", "round_dyadic"]

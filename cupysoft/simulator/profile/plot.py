@@ -42,7 +42,7 @@ def plot(report: Report, path: str | Path) -> None:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingDependencyError("report.plot: matplotlib is needed; pip install 'cupysoft[plot]'") from error
+        raise MissingDependencyError("report.plot: matplotlib is needed; pip install matplotlib") from error
     figure = Figure(figsize=(4 * len(PROCESSORS), 1 + 2.5 * len(counted)), layout="constrained")
     FigureCanvasAgg(figure)
     panels = figure.subplots(len(counted), len(PROCESSORS), squeeze=False)
