@@ -169,5 +169,5 @@ def test_columns_of_a_table_are_aligned() -> None:
 
 
 def test_messages_name_the_command(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["compile", "--arch", "sm_90", "--columns", "0"]) == 1
+    assert cli.main(["compile", "--arch", "sm_90", "--columns", "0"]) == 1
     assert capsys.readouterr().err.startswith("cupysoft: compile: columns holds 0;")
