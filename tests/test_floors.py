@@ -17,7 +17,7 @@ PACKAGE = ROOT / "cupysoft"
 # Floor by floor, from the ground: on each its rooms, in each room its modules, or packages with all that is in them.
 FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("errors", "_version"),),
-    (("arrays",), ("runtime.plan", "runtime.limits")),
+    (("arrays", "attention_layout"), ("runtime.plan", "runtime.limits")),
     (("runtime",),),
     (("simulator",), ("host",)),
     (("runtime.launch", "runtime.cuda", "runtime.cuda_pointwise", "runtime.fit"),),
