@@ -1,0 +1,86 @@
+"""Take away every barrier, fence, wait and predicate of ``kernels/`` in turn, and see who notices.
+
+    python -m tests.mutation [--only PATTERN] [--kind barrier] [--workers 2] [--write tests/mutation/RESULT.md]
+
+A mutant is killed by a wrong value or by a report of the simulator's checks. Every one that is not is listed with the
+reason that ``reasons.toml`` gives for it; one without a reason makes the exit status 1. All of it takes an hour or two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import tempfile
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from cupysoft.runtime import sources
+from tests.mutation.run import Verdict, expected, mutants, verdicts
+
+REASONS = Path(__file__).with_name("reasons.toml")
+
+
+def main() -> int:
+    """Run as the module's docstring says; give the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m tests.mutation", description=__doc__.split("\n")[0])
+    parser.add_argument("--only", default="", metavar="PATTERN", help="regular expression that file names contain")
+    parser.add_argument("--kind", action="append", choices=("barrier", "fence", "wait", "predicate"))
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--write", type=Path, help="file for the table of results")
+    options = parser.parse_args()
+    folder = sources.kernels_folder()
+    paths = [path for path in sorted(folder.rglob("*.cu*")) if re.search(options.only, str(path.relative_to(folder)))]
+    wanted = [each for each in mutants(paths) if not options.kind or each.site.kind in options.kind]
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["CUPYSOFT_CACHE_DIR"] = cache
+        known = expected(workers=options.workers)
+        print(f"{len(wanted)} mutants", flush=True)
+        found = []
+        for verdict in verdicts(wanted, known, options.workers):
+            found.append(verdict)
+            print(f"[{len(found)}/{len(wanted)}] {_line(verdict)}", flush=True)
+    reasons = tomllib.loads(REASONS.read_text(encoding="utf-8"))
+    if options.write:
+        options.write.write_text(_table(found, reasons), encoding="utf-8")
+    unexplained = [each for each in found if each.end == "survived" and each.mutant.name not in reasons]
+    for each in unexplained:
+        print(f"survived, and no reason is known: {each.mutant.name} (line {each.mutant.site.line})", file=sys.stderr)
+    return 1 if unexplained else 0
+
+
+def _line(verdict: Verdict) -> str:
+    by = f" ({verdict.by})" if verdict.by else ""
+    return f"{verdict.mutant.site.line} {verdict.mutant.name}: {verdict.end}{by}"
+
+
+def _table(found: Sequence[Verdict], reasons: dict[str, str]) -> str:
+    """Give the result as a page: counts by kind, then those that live on."""
+    ends: dict[str, Counter[str]] = {}
+    for each in found:
+        ends.setdefault(each.mutant.site.kind, Counter())[each.end] += 1
+    groups = sorted({group for counter in ends.values() for group in counter})
+    lines = [
+        "# Mutants of the kernels",
+        "",
+        "`python -m tests.mutation --write tests/mutation/RESULT.md` made this page.",
+        "",
+    ]
+    lines += ["| taken away | " + " | ".join(groups) + " |", "|---" * (len(groups) + 1) + "|"]
+    lines += [
+        f"| {kind} | " + " | ".join(str(counter[group]) for group in groups) + " |" for kind, counter in ends.items()
+    ]
+    lines += ["", "| not killed | end | why |", "|---|---|---|"]
+    lines += [
+        f"| `{each.mutant.name.replace('|', '¦')}` | {each.end} | {reasons.get(each.mutant.name, '')} |"
+        for each in found
+        if not each.killed and each.end != "does not compile"
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""Calls that reach every kernel, small enough to be run for every mutant.
+
+What a call gives on the simulated device with the sources as they are is what a mutant has to give: that this is right
+is for the other tests to show.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+import cupysoft
+from cupysoft import simulator
+from cupysoft.demo import ladder_softmax
+from cupysoft.ops.ladder import RUNGS
+
+__all__ = ["PROBES", "Probe"]
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A call, and how to make its result comparable.
+
+    Attributes
+    ----------
+    name : str
+    call : callable
+        Gives arrays.
+    seed : int or None
+        Of the device that checks it.
+    """
+
+    name: str
+    call: Callable[[], Iterator[Array]]
+    seed: int | None = None
+
+    def run(self) -> list[bytes]:
+        """Give the bits of all results, NaN as one value."""
+        with simulator.Device(check=True, seed=self.seed):
+            return [_bits(each) for each in self.call()]
+
+
+def _bits(array: Array) -> bytes:
+    parts = (array.real, array.imag) if array.dtype.kind == "c" else (array,)
+    return b"".join(np.where(np.isnan(part), np.nan, part).astype(part.dtype).tobytes() for part in parts)
+
+
+FUNCTIONS = (cupysoft.softmax, cupysoft.log_softmax, cupysoft.logsumexp)
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+# Rows that are decided by what is infinite, NaN, equal, far apart, or nearly cancels.
+SPECIAL = [
+    [np.inf, 0, 1], [-np.inf] * 3, [-np.inf, 0, -np.inf], [np.nan, 1, np.inf], [np.inf, np.inf, -np.inf], [0, 0, 0],
+    [-0.0, 0, -1e4], [0, -30, -60], [0, -40, -700], [3, -1, 2], [-1.5, -0.25251291, -900], [88, 90, 1000],
+    [-98, -101, 3],
+]  # fmt: skip
+
+
+def _rows(dtype: Any, columns: int, seed: int = 0) -> Array:
+    """Make rows that begin with what is special and go on with what is not."""
+    rng = np.random.default_rng([seed, columns])
+    rows = rng.normal(size=(len(SPECIAL) + 4, columns)) * 6
+    head = np.array(SPECIAL)[:, : min(columns, 3)]
+    rows[: len(SPECIAL)] -= 20
+    rows[: len(SPECIAL), : head.shape[1]] = head
+    rows[6, 3:] = -np.inf
+    return rows.astype(dtype)
+
+
+def _all(x: Array, axis: Any, functions: Any = FUNCTIONS) -> Iterator[Array]:
+    for function in functions:
+        yield np.asarray(function(x, axis=axis))
+
+
+def _rows_of(dtype: Any, columns: int, take: Callable[[Array], Array] = lambda x: x) -> Callable[[], Iterator[Array]]:
+    return lambda: _all(take(_rows(dtype, columns)), 1)
+
+
+def _columns_of(dtype: Any, columns: int) -> Callable[[], Iterator[Array]]:
+    return lambda: _all(np.ascontiguousarray(np.repeat(_rows(dtype, columns), 3, axis=0).T), 0)
+
+
+def _long(dtype: Any, shape: tuple[int, int], axis: int, start: int = 0) -> Callable[[], Iterator[Array]]:
+    """Long rows, of which one has a NaN at its end and one cancels."""
+
+    def call() -> Iterator[Array]:
+        x = np.random.default_rng(shape).normal(size=shape)
+        rows = np.moveaxis(x, axis, 1)
+        rows -= np.log(np.exp(rows).sum(axis=1, keepdims=True))
+        rows[0] += 3
+        if len(rows) > 2:
+            rows[2, -1] = np.nan
+        yield from _all(x.astype(dtype).reshape(-1)[start:][: x.size - start].reshape(-1, x.shape[1] - start), axis)
+
+    return call
+
+
+def _views() -> Iterator[Array]:
+    x = np.random.default_rng(5).normal(size=(4, 10, 6, 14)).astype("f4")
+    yield from _all(x[::-1, ::2, :, ::-3], 3)
+    yield from _all(x.transpose(3, 1, 0, 2), (0, 2))
+    yield from _all(np.broadcast_to(x[0, 0, :, :1], (6, 14)), 1)
+    yield from _all(x[:, ::3, ::2, ::2], (1, 2, 3))
+
+
+def _ladder() -> Iterator[Array]:
+    device = simulator.current()
+    for rung in RUNGS:
+        yield ladder_softmax(rung, _rows("f4", 7)[:3], device)
+        yield ladder_softmax(rung, np.random.default_rng(1).normal(size=(130, 5)).astype("f4"), device)
+
+
+def _states() -> Iterator[Array]:
+    for dtype in ("f2", "f4", "f8"):
+        for columns in (40, 700):
+            x = _rows(dtype, columns)
+            state = cupysoft.SoftmaxState.from_array(x[:, :13], 1).update(x[:, 13:])
+            state = state.merge(cupysoft.SoftmaxState.from_array(x[:, :5] - 3, 1))
+            yield state.logsumexp()
+            yield state.softmax(x)
+            yield state.softmax(x + 1)
+
+
+def _weighted(dtype: str, shape: tuple[int, int], axis: int) -> Callable[[], Iterator[Array]]:
+    """Weights of both signs and all sizes, that cancel in some rows, and in some of them exactly."""
+
+    def call() -> Iterator[Array]:
+        rng = np.random.default_rng([*shape, 3])
+        count, columns = shape[1 - axis], shape[axis]
+        a, b = rng.normal(size=(2, count, columns)) * 3
+        values, kind = (a, dtype) if dtype[0] == "f" else (a + 1j * rng.normal(size=a.shape), dtype)
+        a, b = values.astype(kind), (b + 1j * rng.normal(size=b.shape) if dtype[0] == "c" else b).astype(kind)
+        if count > 10 and columns > 4:
+            half = columns // 2
+            b[0, ::3], a[0, 3], b[1, 1], a[2, 2], a[2, 3] = 0, np.nan, np.inf, np.inf, -np.inf
+            b[0, 3], b[3], a[4, 1] = 0, 0, np.nan
+            for row in (5, 6, 7):  # what is left is one term, far smaller in the last
+                a[row, half : 2 * half], b[row, half : 2 * half] = a[row, :half], -b[row, :half]
+                a[row, 0] += (1e-6, 0, -60)[row - 5]
+                a[row, 2 * half :] = -np.inf
+            a[8], b[8] = a[8] - 900, b[8] * 2.0**100
+            a[9], b[9] = -np.inf, 1
+            a[10, :2], b[10], b[10, :2] = (0, 1e-25), 0, (1, 1e-25)
+        a, b = (each if axis == 1 else np.ascontiguousarray(each.T) for each in (a, b))
+        for weights, signed in ((b, True), (b, False), (None, True)):
+            found = cupysoft.logsumexp(a, axis=axis, b=weights, return_sign=signed)
+            yield from map(np.asarray, found if signed else (found,))
+
+    return call
+
+
+PROBES = (
+    Probe("ladder", _ladder),
+    *(Probe(f"rows of 33, {dtype}", _rows_of(dtype, 33)) for dtype in ("f2", BFLOAT16, "f4", "f8")),
+    Probe("rows of 3", _rows_of("f4", 3)),
+    Probe("rows of 1", _rows_of("f8", 1)),
+    Probe("rows of 260 halves", _rows_of("f2", 260)),
+    Probe("rows of 257, one by one", _rows_of("f4", 514, lambda x: x[:, ::2])),
+    Probe("rows of 700", _rows_of("f4", 700)),
+    Probe("rows of 700, drawn", _rows_of("f4", 700), seed=1),
+    Probe("rows of 699 side by side", _rows_of("f4", 700, lambda x: x[:, 1:])),
+    Probe("rows of 699 side by side, drawn", _rows_of("f4", 700, lambda x: x[:, 1:]), seed=2),
+    Probe("rows of 699 halves side by side", _rows_of("f2", 700, lambda x: x[:, 1:])),
+    Probe("rows of 1000 in float64", _rows_of("f8", 1000)),
+    Probe("views", _views),
+    Probe("rows in shared memory", _long("f4", (3, 8200), 1)),
+    Probe("rows in shared memory, side by side", _long("f4", (1, 8202), 1, start=1), seed=3),
+    Probe("rows walked twice", _long("f4", (1, 12100), 1)),
+    Probe("rows in parts", _long("f4", (1, 65540), 1)),
+    Probe("rows in parts, float64", _long("f8", (1, 65540), 1)),
+    *(Probe(f"columns of {n}", _columns_of("f4", n)) for n in (3, 9, 65)),
+    Probe("columns of 65, drawn", _columns_of("f4", 65), seed=4),
+    Probe("columns of 20 in float64", _columns_of("f8", 20)),
+    Probe("columns walked twice", _long("f4", (300, 35), 0)),
+    Probe("columns in parts", _long("f4", (4100, 9), 0)),
+    Probe("states", _states),
+    *(
+        Probe(f"weights, {dtype}, {shape}, axis {axis}", _weighted(dtype, shape, axis), seed)
+        for dtype in ("f4", "f8", "c8", "c16")
+        for shape, axis, seed in (((200, 3), 1, None), ((40, 40), 1, None), ((40, 40), 0, 5), ((12, 1030), 1, 6))
+    ),
+    *(Probe(f"weights in parts, {dtype}", _weighted(dtype, (1, 20000), 1)) for dtype in ("f4", "c8")),
+)

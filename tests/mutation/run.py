@@ -1,0 +1,154 @@
+"""Runs of mutants, each in a process of its own that knows the kernels only in their mutated form."""
+
+from __future__ import annotations
+
+import multiprocessing
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from cupysoft.errors import CompileError, SimulatorError
+from cupysoft.runtime import sources
+from tests.mutation.probes import PROBES, Probe
+from tests.mutation.sites import Site, mutated, sites
+
+__all__ = ["Expected", "Mutant", "Verdict", "expected", "mutants", "verdicts"]
+
+SECONDS = 120
+"""What one probe may take; a mutant that takes longer is not counted as killed."""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """A site of one file of ``kernels/``.
+
+    Attributes
+    ----------
+    path : str
+        Of the file, below ``kernels/``.
+    site : Site
+    name : str
+        What is replaced by what, told without the line's number, which other changes move.
+    """
+
+    path: str
+    site: Site
+    name: str
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a probe gives unmutated, and the files under ``kernels/`` that its kernels are made of."""
+
+    probe: Probe
+    results: list[bytes]
+    files: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a mutant: ``"wrong value"``, the class of a report, ``"does not compile"``, or ``"survived"``."""
+
+    mutant: Mutant
+    end: str
+    by: str = ""
+
+    @property
+    def killed(self) -> bool:
+        """Whether a wrong value or a named report gave it away."""
+        return self.end == "wrong value" or self.end.endswith("Error")
+
+
+def mutants(paths: Iterable[Path]) -> Iterator[Mutant]:
+    """Give the mutants of source files."""
+    folder = sources.kernels_folder()
+    for path in paths:
+        text = path.read_text(encoding="utf-8")
+        place = path.relative_to(folder).as_posix()
+        seen: Counter[str] = Counter()
+        for site in sites(text):
+            line = text.splitlines()[site.line - 1].strip()
+            name = f"{place}: {line} [{text[site.start : site.end]} -> {site.put or 'nothing'}]"
+            seen[name] += 1
+            yield Mutant(place, site, name if seen[name] == 1 else f"{name} ({seen[name]})")
+
+
+def expected(probes: Sequence[Probe] = PROBES, workers: int = 1) -> list[Expected]:
+    """Run every probe on the kernels as they are."""
+
+    def of(probe: Probe) -> Expected:
+        kind, value = _in_child(sources.kernels_folder(), probe)
+        if kind != "results":
+            raise RuntimeError(f"{probe.name}: {kind} on kernels that are not mutated: {value}")
+        return Expected(probe, *value)
+
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(of, probes))
+
+
+def verdicts(found: Iterable[Mutant], known: Sequence[Expected], workers: int = 1) -> Iterator[Verdict]:
+    """Judge mutants, in their order."""
+    with ThreadPoolExecutor(workers) as pool:
+        yield from pool.map(lambda mutant: _verdict(mutant, known), found)
+
+
+def _verdict(mutant: Mutant, known: Sequence[Expected]) -> Verdict:
+    end = Verdict(mutant, "not reached")
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "kernels"
+        shutil.copytree(sources.kernels_folder(), folder)
+        path = folder / mutant.path
+        path.write_text(mutated(path.read_text(encoding="utf-8"), mutant.site), encoding="utf-8")
+        for each in known:
+            if mutant.path not in each.files:
+                continue
+            kind, value = _in_child(folder, each.probe)
+            if kind != "results":
+                return Verdict(mutant, kind, each.probe.name)
+            if value[0] != each.results:
+                return Verdict(mutant, "wrong value", each.probe.name)
+            end = Verdict(mutant, "survived")
+    return end
+
+
+def _in_child(folder: Path, probe: Probe) -> tuple[str, Any]:
+    """Run a probe on the kernels of a folder; nothing that was compiled before is remembered there."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    child = context.Process(target=_child, args=(folder, probe, there), daemon=True)
+    child.start()
+    there.close()
+    try:
+        answer: tuple[str, Any] = here.recv() if here.poll(SECONDS) else ("took too long", probe.name)
+    except EOFError:
+        answer = "crashed", probe.name
+    child.kill()
+    child.join()
+    return answer
+
+
+def _child(folder: Path, probe: Probe, pipe: Connection) -> None:
+    sources.kernels_folder = lambda: folder  # type: ignore[assignment]
+    sources.source.cache_clear()
+    files: set[str] = set()
+    inlined = sources._inlined
+
+    def noted(folder: Path, path: str, seen: set[str]) -> list[str]:
+        files.add(path)
+        return inlined(folder, path, seen)
+
+    sources._inlined = noted
+    try:
+        pipe.send(("results", (probe.run(), frozenset(files))))
+    except CompileError as error:
+        pipe.send(("does not compile", str(error)))
+    except SimulatorError as error:
+        pipe.send((type(error).__name__, str(error)))
+    except Exception as error:
+        pipe.send((f"failed: {type(error).__name__}", str(error)))

@@ -1,0 +1,67 @@
+"""The finder of mutants, and the judge of them: `python -m tests.mutation` runs all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from cupysoft.errors import SimulatorError
+from cupysoft.runtime import sources
+from tests.mutation.probes import PROBES
+from tests.mutation.run import expected, mutants, verdicts
+from tests.mutation.sites import mutated, sites
+
+SOURCE = """
+template <int N>
+__device__ void wait() {
+    asm volatile("cp.async.wait_group %0;" ::"n"(N));
+}
+__global__ void kernel(const float* x, long long n) {
+    constexpr int WIDTH = N > 1 ? 2 : 1;  // if (never)
+    if (threadIdx.x >= n) return;
+    const bool last = threadIdx.x + 1 == n;
+    if constexpr (N > 2) wait<1>();
+    auto pack = load_pack(x, f(last, true) && n > 3);
+    __syncthreads(); __threadfence();
+    asm volatile("{ @p st.global.u32 [%0], %1; }" ::"l"(x));
+    const float value = last ||
+                        n < 9 ? x[0] : 0.0f;
+}
+"""
+
+
+def test_every_barrier_fence_wait_and_predicate_is_found() -> None:
+    found = [(each.kind, each.line, SOURCE[each.start : each.end], each.put) for each in sites(SOURCE)]
+    assert found == [
+        ("wait", 4, 'asm volatile("cp.async.wait_group %0;" ::"n"(N))', "((void)0)"),
+        ("predicate", 8, "threadIdx.x >= n", "false"),
+        ("predicate", 9, "threadIdx.x + 1 == n", "true"),
+        ("wait", 10, "wait<1>()", "((void)0)"),
+        ("predicate", 11, "f(last, true)", "true"),
+        ("predicate", 11, "n > 3", "true"),
+        ("barrier", 12, "__syncthreads()", "((void)0)"),
+        ("fence", 12, "__threadfence()", "((void)0)"),
+        ("predicate", 13, "@p ", ""),
+        ("predicate", 14, "last", "false"),
+        ("predicate", 15, "n < 9", "false"),
+    ]
+
+
+def test_a_mutant_keeps_its_lines() -> None:
+    for site in sites(SOURCE):
+        assert mutated(SOURCE, site).count("\n") == SOURCE.count("\n")
+
+
+def test_a_guard_that_is_taken_away_is_noticed() -> None:
+    known = expected([probe for probe in PROBES if probe.name == "ladder"])
+    first, *_ = found = list(mutants([sources.kernels_folder() / "ladder" / "ladder.cu"]))
+    assert first.name == "ladder/ladder.cu: if (row >= rows) return; [row >= rows -> false]"
+    assert found[1].name == f"{first.name} (2)"
+    (verdict,) = verdicts([first], known)
+    assert verdict.killed
+    assert issubclass(getattr(__import__("cupysoft.errors").errors, verdict.end), SimulatorError)
+
+
+@pytest.mark.parametrize("text", ["if (a) return;", "if (a) { continue; }", "if (a) break;"])
+def test_a_way_out_is_closed_and_not_opened(text: str) -> None:
+    (site,) = sites(text)
+    assert site.put == "false"
