@@ -135,5 +135,5 @@ def test_a_grid_too_large_for_the_device_is_refused() -> None:
 
 
 def test_the_gpu_that_stands_for_an_architecture() -> None:
-    names = {arch: of_architecture(arch).name for arch in ("sm_75", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_120")}
-    assert list(names.values()) == ["A100", "A100", "RTX 4090", "H100", "H100", "B200"]
+    names = {arch: of_architecture(arch).name for arch in ("sm_75", "sm_86", "sm_89", "sm_90a", "sm_103", "sm_120")}
+    assert list(names.values()) == ["A100", "A100", "RTX 4090", "H100", "B200", "RTX 5090"]

@@ -2,7 +2,7 @@
 
 Sources: the tables "Technical Specifications per Compute Capability" and "Throughput of Native
 Arithmetic Instructions" of the CUDA C++ Programming Guide, and NVIDIA's architecture papers and
-data sheets of the A100, H100, Ada and B200 (multiprocessors, boost clock, bandwidth, matrix rates
+data sheets of the A100, H100, Ada and Blackwell (multiprocessors, boost clock, bandwidth, matrix rates
 without sparsity).
 """
 
@@ -71,6 +71,7 @@ def _lanes(float32: int, float64: int, float16: int, integer: int, load: int) ->
         "integer": integer,
         "special": 16,
         "conversion": 64,
+        "wide conversion": 2 if float64 == 2 else 16,
         "move": integer,
         "load": load,
         "store": load,
@@ -121,6 +122,18 @@ PROCESSORS = (
         bandwidth=7.7e12,
         lanes=_lanes(float32=128, float64=64, float16=256, integer=64, load=32),
         matrix={"f16": 2250e12, "bf16": 2250e12, "tf32": 1125e12, "f64": 37e12},
+    ),
+    Processor(
+        name="RTX 5090",
+        arch="sm_120",
+        multiprocessors=170,
+        clock=2.407e9,
+        bandwidth=1.792e12,
+        lanes=_lanes(float32=128, float64=2, float16=128, integer=64, load=16),
+        matrix={"f16": 209.5e12, "bf16": 209.5e12, "tf32": 104.8e12},
+        warps=48,
+        blocks=24,
+        shared=100 << 10,
     ),
 )
 

@@ -1,0 +1,173 @@
+"""Basic blocks of machine code, which of them lie on the common path, and the loops that back edges make.
+
+The common path is told conservatively. Every block that control can reach counts, both sides of a branch too, but for:
+
+- blocks all of whose instructions come from inside an ``if (rarely(...)) { ... }`` of the kernels' sources, and what
+  can be reached through them alone;
+- blocks that call a subroutine, and the subroutine: the assembler's slow paths of division and root, for operands
+  beside the normal numbers.
+
+An instruction that the compiler moved out of such a region is in a block with others, and counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+from cupysoft.runtime.disassembly import Instruction, Place
+from cupysoft.runtime.sources import kernels_folder
+
+__all__ = ["Block", "Flow", "Loop", "rare_lines"]
+
+_ENDS = ("BRA", "EXIT", "RET", "BRX", "JMP")
+#: What steers and what only marks says nothing of where a block comes from.
+_NEUTRAL = ("BRA", "BSSY", "BSYNC", "NOP", "WARPSYNC", "YIELD", "EXIT")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Instructions that are executed one after the other.
+
+    Attributes
+    ----------
+    start : int
+        Index of the first.
+    instructions : tuple of Instruction
+    following : tuple of int
+        Starts of the blocks that may come next.
+    rare : bool
+        Whether the common path leaves it out.
+    """
+
+    start: int
+    instructions: tuple[Instruction, ...]
+    following: tuple[int, ...]
+    rare: bool
+
+
+@dataclass(frozen=True)
+class Loop:
+    """A natural loop: the block that begins it, and all from which control comes back there.
+
+    Attributes
+    ----------
+    head : int
+        Start of its first block.
+    blocks : frozenset of int
+        Starts of its blocks on the common path.
+    innermost : bool
+        Whether no other loop is inside.
+    """
+
+    head: int
+    blocks: frozenset[int]
+    innermost: bool
+
+
+class Flow:
+    """The control flow of one kernel.
+
+    Parameters
+    ----------
+    code : sequence of Instruction
+        As `cupysoft.runtime.disassembly.disassembled` gives it.
+    """
+
+    def __init__(self, code: Sequence[Instruction]) -> None:
+        leaders = {0}
+        for each in code:
+            if each.target is not None:
+                leaders.add(each.target)
+            if each.name in (*_ENDS, "CALL"):
+                leaders.add(each.index + 1)
+        starts = sorted(start for start in leaders if start < len(code))
+        ends = [*starts[1:], len(code)]
+        self.blocks = {start: _block(tuple(code[start:end])) for start, end in zip(starts, ends, strict=True)}
+
+    @cached_property
+    def common(self) -> frozenset[int]:
+        """Starts of the blocks on the common path."""
+        return self._reached(0, frozenset())
+
+    @cached_property
+    def loops(self) -> tuple[Loop, ...]:
+        """Loops on the common path, in the order of their heads."""
+        bodies: dict[int, set[int]] = {}
+        for start in sorted(self.common):
+            for head in self.blocks[start].following:
+                if head in self.common and self._dominates(head, start):
+                    bodies.setdefault(head, {head}).update(self._body(head, start))
+        return tuple(
+            Loop(head, frozenset(body), not any(other != head and other in body for other in bodies))
+            for head, body in sorted(bodies.items())
+        )
+
+    def _reached(self, start: int, without: frozenset[int]) -> frozenset[int]:
+        """Blocks that control reaches from `start` on the common path, without going through some."""
+        found: set[int] = set()
+        waiting = [start]
+        while waiting:
+            block = self.blocks.get(waiting.pop())
+            if block is None or block.start in found or block.start in without or block.rare:
+                continue
+            found.add(block.start)
+            waiting += block.following
+        return frozenset(found)
+
+    def _dominates(self, head: int, start: int) -> bool:
+        """Whether there is no way from the entry to `start` but through `head`."""
+        return head == start or start not in self._reached(0, frozenset({head}))
+
+    def _body(self, head: int, tail: int) -> set[int]:
+        """Blocks from which `tail` is reached without going through `head`."""
+        before: dict[int, set[int]] = {}
+        for start in self.common:
+            for each in self.blocks[start].following:
+                before.setdefault(each, set()).add(start)
+        body, waiting = {head}, [tail]
+        while waiting:
+            each = waiting.pop()
+            if each not in body:
+                body.add(each)
+                waiting += before.get(each, ())
+        return body
+
+
+def _block(code: tuple[Instruction, ...]) -> Block:
+    last = code[-1]
+    following = [] if last.target is None or last.name == "CALL" else [last.target]
+    if last.name not in _ENDS or last.guard:
+        following.append(last.index + 1)
+    calls = any(each.subroutine for each in code)
+    telling = [each for each in code if each.places and each.name not in _NEUTRAL]
+    rare = bool(telling) and all(any(place in rare_lines() for place in each.places) for each in telling)
+    return Block(code[0].index, code, tuple(following), calls or rare)
+
+
+@cache
+def rare_lines() -> frozenset[Place]:
+    """The lines inside of ``if (rarely(...)) { ... }`` in the kernels' sources."""
+    folder = kernels_folder()
+    return frozenset(
+        (path.relative_to(folder).as_posix(), number)
+        for path in sorted(folder.rglob("*.cu*"))
+        for number in _inside(path.read_text(encoding="utf-8").splitlines())
+    )
+
+
+def _inside(lines: Sequence[str]) -> set[int]:
+    """Numbers of the lines between the braces; the line of the condition itself is not among them."""
+    found = set()
+    for first, line in enumerate(lines):
+        if not re.search(r"\bif\s*\(rarely\(.*\{\s*$", line):
+            continue
+        depth = line.count("{") - line.count("}")
+        for number in range(first + 1, len(lines)):
+            depth += lines[number].count("{") - lines[number].count("}")
+            if depth <= 0:
+                break
+            found.add(number + 1)
+    return found
