@@ -6,11 +6,22 @@ import typing
 from cupysoft import errors
 from cupysoft._version import __version__
 from cupysoft.errors import CupysoftError
+from cupysoft.ops.attention import attention
 from cupysoft.ops.softmax import log_softmax, logsumexp, softmax
 from cupysoft.ops.states import SoftmaxState
 from cupysoft.ops.warmup import warmup
 
-__all__ = ["CupysoftError", "SoftmaxState", "__version__", "errors", "log_softmax", "logsumexp", "softmax", "warmup"]
+__all__ = [
+    "CupysoftError",
+    "SoftmaxState",
+    "__version__",
+    "attention",
+    "errors",
+    "log_softmax",
+    "logsumexp",
+    "softmax",
+    "warmup",
+]
 
 if typing.TYPE_CHECKING:
     from cupysoft import simulator as simulator

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 __all__ = [
+    "ArgumentError",
     "AxisError",
     "CacheError",
     "CacheWarning",
@@ -41,6 +42,10 @@ class ShapeError(CupysoftError, ValueError):
 
 class AxisError(CupysoftError, np.exceptions.AxisError):
     """An axis is out of range or given twice."""
+
+
+class ArgumentError(CupysoftError, ValueError):
+    """A number or a word is not among those that the argument takes."""
 
 
 class DtypeError(CupysoftError, TypeError):

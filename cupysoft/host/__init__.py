@@ -1,5 +1,6 @@
 """The operations in plain NumPy: their definition, and the way where there is no GPU and no compiler."""
 
+from cupysoft.host.attention import attention
 from cupysoft.host.logsumexp import logsumexp
 from cupysoft.host.parts import merge_states, state_logsumexp, state_of, state_softmax
 from cupysoft.host.softmax import log_softmax, softmax
@@ -7,6 +8,7 @@ from cupysoft.host.states import State
 
 __all__ = [
     "State",
+    "attention",
     "log_softmax",
     "logsumexp",
     "merge_states",

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from cupysoft.arrays import library_of
-from cupysoft.errors import DtypeError
+from cupysoft.attention_layout import AttentionOptions, Role
+from cupysoft.errors import DtypeError, LaunchError
 from cupysoft.ops import device as compute
 from cupysoft.ops import pointwise
 from cupysoft.ops.host_target import HostTarget
@@ -56,6 +57,13 @@ class _ByKernels(ABC):
     def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
         """Run an ElementwiseKernel."""
         pointwise.state_softmax(self.elementwise, self.xp, state, compute.readable(x), axes, out)
+
+    def attention(self, arrays: dict[Role, Any], options: AttentionOptions) -> None:
+        """Run the plan of the kernels."""
+        raise LaunchError(
+            "attention: this version has no CUDA kernels for it; compute on the host, for example with "
+            "cupy.asnumpy(q), or outside of `with cupysoft.simulator.Device()`"
+        )
 
 
 class SimulatedTarget(_ByKernels, HostTarget):

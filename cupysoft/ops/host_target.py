@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from cupysoft import host
+from cupysoft.attention_layout import AttentionOptions, Role
 from cupysoft.errors import DtypeError, ShapeError
 from cupysoft.ops.arguments import OVERLAP_WORK
 from cupysoft.ops.target import StateArrays
@@ -93,6 +94,10 @@ class HostTarget:
     def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
         """Compute in NumPy."""
         host.state_softmax(host.State(*state), x, axes, out)
+
+    def attention(self, arrays: dict[Role, Any], options: AttentionOptions) -> None:
+        """Compute in NumPy."""
+        host.attention(arrays, options)
 
 
 def _masks(value: object) -> bool:

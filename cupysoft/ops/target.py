@@ -7,6 +7,8 @@ from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
+from cupysoft.attention_layout import AttentionOptions, Role
+
 __all__ = ["StateArrays", "Target"]
 
 StateArrays: TypeAlias = tuple[Any, Any, Any]
@@ -62,3 +64,6 @@ class Target(Protocol):
 
     def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
         """Write exp(x) over the state's sum of exponentials to `out`."""
+
+    def attention(self, arrays: dict[Role, Any], options: AttentionOptions) -> None:
+        """Write attention of `arrays`, as `layout_of` takes them, to out, and to lse where that is among them."""
