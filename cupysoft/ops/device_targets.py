@@ -11,9 +11,9 @@ import numpy as np
 
 from cupysoft.arrays import library_of
 from cupysoft.attention_layout import AttentionOptions, Role
-from cupysoft.errors import DtypeError, LaunchError
+from cupysoft.errors import DtypeError
+from cupysoft.ops import attention_device, pointwise
 from cupysoft.ops import device as compute
-from cupysoft.ops import pointwise
 from cupysoft.ops.host_target import HostTarget
 from cupysoft.ops.pointwise import Factory
 from cupysoft.ops.target import StateArrays
@@ -60,10 +60,7 @@ class _ByKernels(ABC):
 
     def attention(self, arrays: dict[Role, Any], options: AttentionOptions) -> None:
         """Run the plan of the kernels."""
-        raise LaunchError(
-            "attention: this version has no CUDA kernels for it; compute on the host, for example with "
-            "cupy.asnumpy(q), or outside of `with cupysoft.simulator.Device()`"
-        )
+        attention_device.attention(self.device, arrays, options)
 
 
 class SimulatedTarget(_ByKernels, HostTarget):

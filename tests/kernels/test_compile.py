@@ -11,6 +11,7 @@ from cupysoft.runtime import compile as compiler
 from cupysoft.runtime.compile import compile
 from cupysoft.runtime.resources import resources
 from cupysoft.runtime.sources import listing, source
+from tests.kernels.test_attention_compile import KERNELS as ATTENTION_KERNELS
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120")
 
@@ -84,7 +85,7 @@ KERNELS = {
 
 
 def test_every_source_is_covered() -> None:
-    assert set(KERNELS) == set(listing())
+    assert {*KERNELS, *ATTENTION_KERNELS} == set(listing())
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)

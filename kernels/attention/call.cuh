@@ -1,0 +1,94 @@
+// One call of attention as the kernels see it: sizes, strides, and which keys a query may attend to.
+//
+// Rows are queries. Heads that share keys and values may be rows of one tile: row r is query r % q_len of member
+// r / q_len of the group. All fields have 64 bits, so the structure is the same bytes to the compiler and to NumPy.
+#pragma once
+
+enum Role { Q, K, V, OUT, LSE, MASK, BIAS, LENGTHS, ROLES };
+
+// The keys first <= key < last.
+struct Span {
+    int first;
+    int last;
+};
+
+template <int AXES>
+struct Call {
+    long long q_len;
+    long long kv_len;
+    long long head_dim;
+    long long value_dim;
+    long long left, right;        // how far from the diagonal keys take part, the ends included
+    long long top_left;           // whether the diagonal starts at the first key rather than end at the last
+    long long group;              // members of a group whose queries are rows of one tile
+    long long part;               // keys of a part, where keys are shared out over blocks, else all
+    long long parts;
+    double scale;
+    double softcap;
+    long long size[AXES];         // of the batch, innermost first
+    long long batch_stride[ROLES][AXES];
+    long long group_stride[ROLES];
+    long long stride[ROLES][2];   // along queries or keys, and along what is left
+
+    __device__ __forceinline__ long long rows() const { return q_len * group; }
+
+    // Where a batch begins in an array.
+    template <int ROLE>
+    __device__ __forceinline__ long long start(long long batch) const {
+        long long result = 0;
+#pragma unroll
+        for (int axis = 0; axis < AXES - 1; axis++) {
+            const long long outer = batch / size[axis];
+            result += (batch - outer * size[axis]) * batch_stride[ROLE][axis];
+            batch = outer;
+        }
+        return result + batch * batch_stride[ROLE][AXES - 1];
+    }
+
+    // Where a row begins in a batch of an array.
+    template <int ROLE>
+    __device__ __forceinline__ long long row(int index) const {
+        if (group == 1) return index * stride[ROLE][0];
+        const int member = index / static_cast<int>(q_len);
+        const int query = index - member * static_cast<int>(q_len);
+        return member * group_stride[ROLE] + query * stride[ROLE][0];
+    }
+
+    // How many keys the queries of a batch have.
+    __device__ __forceinline__ int keys(const long long* kv_lengths, long long batch) const {
+        if (kv_lengths == nullptr) return static_cast<int>(kv_len);
+        const long long length = kv_lengths[start<LENGTHS>(batch)];
+        return static_cast<int>(length < 0 ? 0 : length < kv_len ? length : kv_len);
+    }
+
+    // The keys that the place of a query allows; empty for a row that is none.
+    __device__ __forceinline__ Span span(int index, int keys) const {
+        if (index >= rows()) return {0, 0};
+        const long long query = group == 1 ? index : index % static_cast<int>(q_len);
+        return reach(query, query, keys);
+    }
+
+    // The keys that any row of a tile may attend to.
+    __device__ __forceinline__ Span span_of_any(int first_row, int rows_of_tile, int keys) const {
+        if (group != 1) return reach(0, q_len - 1, keys);
+        const long long end = first_row + rows_of_tile;
+        return reach(first_row, (end < q_len ? end : q_len) - 1, keys);
+    }
+
+    // The keys that all rows of a tile may attend to, as far as their places say.
+    __device__ __forceinline__ Span span_of_all(int first_row, int rows_of_tile, int keys) const {
+        if (group != 1) return reach(q_len - 1, 0, keys);
+        const long long end = first_row + rows_of_tile;
+        return reach((end < q_len ? end : q_len) - 1, first_row, keys);
+    }
+
+  private:
+    // From the first key of one query to the last of another.
+    __device__ __forceinline__ Span reach(long long low, long long high, int keys) const {
+        const long long diagonal = top_left ? 0 : keys - q_len;
+        const long long first = low + diagonal - left;
+        const long long last = high + diagonal + right + 1;
+        return {static_cast<int>(first < 0 ? 0 : first < keys ? first : keys),
+                static_cast<int>(last < 0 ? 0 : last < keys ? last : keys)};
+    }
+};

@@ -1,0 +1,360 @@
+// Attention by fused multiply-adds, for any type, head size and strides, on any architecture.
+//
+// A block of 16 x 16 threads has 16 ROWS queries, which wait in shared memory, and walks over the keys, 64 at a time. Keys
+// and values pass through one slab of 64 rows of 256 bytes (64 columns of float32, 32 of float64), one slab after the
+// other; the next one is on its way in registers while this one is multiplied.
+//
+//                     keys                  thread (tx, ty)
+//               tx  tx+16 tx+32 tx+48       scores   of rows ty ROWS ... and keys tx, tx + 16, tx + 32, tx + 48
+//   rows  ty ROWS [ s     s     s     s ]   weights  change hands in shared memory
+//             ... [ s     s     s     s ]   output   of the same rows, columns tx VECTOR ... of every slab of values
+//
+// Shared bytes, dynamic: 16 ROWS x slabs of queries x 256, 16384 for the slab, 16 ROWS x 64 x sizeof(A) for weights.
+// Numerics: A is float32, for float64 that; products of a slab are summed by themselves and then join the sum, so no
+// chain is longer than 64. All is IEEE arithmetic: the same bits on every machine.
+// Weights of keys that take no part are 0; where the output is not finite, the tile is done a second time, carefully,
+// without multiplying them by anything.
+#include "finish.cuh"
+#include "softmax/access.cuh"
+
+constexpr int SIDE = 16;
+constexpr int THREADS = SIDE * SIDE;
+constexpr int KEYS = 64;
+constexpr int KEYS_EACH = KEYS / SIDE;
+constexpr int CHUNKS = 16;  // vectors of 16 bytes in a row of a slab
+constexpr unsigned EVERY_LANE = 0xffffffffu;
+
+template <typename T>
+struct Sums { using Type = float; };
+template <>
+struct Sums<double> { using Type = double; };
+
+// 16 bytes of accumulators.
+template <typename A>
+struct alignas(16) Chunk {
+    static constexpr int SIZE = 16 / sizeof(A);
+    A of[SIZE];
+};
+
+// Neighbouring rows have their chunks in other banks.
+__device__ __forceinline__ int place_in_slab(int row, int chunk) { return row * CHUNKS + (chunk ^ (row & 7)); }
+
+// A slab of 64 rows on its way from T in global memory to A in shared memory; WIDTH elements go at once.
+template <typename T, int WIDTH>
+struct Courier {
+    using A = typename Sums<T>::Type;
+    static constexpr int VECTOR = Chunk<A>::SIZE;
+    static constexpr int COLUMNS = CHUNKS * VECTOR;
+    static constexpr int GROUPS = COLUMNS / WIDTH;
+    static constexpr int COUNT = KEYS * GROUPS / THREADS;
+
+    Pack<T, WIDTH> load[COUNT];
+
+    // Rows outside the span, and columns from `columns` on, come as zeros. The steps are those between rows and columns.
+    __device__ __forceinline__ void fetch(const T* array, const long long (&step)[2], int first_row, Span wanted,
+                                          int first_column, int columns) {
+        constexpr int ROWS_AT_ONCE = THREADS / GROUPS;
+        const int column = first_column + threadIdx.x % GROUPS * WIDTH;
+        const int row = first_row + threadIdx.x / GROUPS;
+        const long long first = row * step[0] + column * step[1];
+        unsigned long long address = __cvta_generic_to_global(array) + first * static_cast<long long>(sizeof(T));
+        const unsigned long long stride = ROWS_AT_ONCE * step[0] * static_cast<long long>(sizeof(T));
+        const unsigned above = static_cast<unsigned>(row - wanted.first);
+        const unsigned count = column < columns ? static_cast<unsigned>(max(wanted.last - wanted.first, 0)) : 0u;
+#pragma unroll
+        for (int n = 0; n < COUNT; n++) {
+            load[n] = {};
+            load[n].words.load(address, above + n * ROWS_AT_ONCE < count);
+            address += stride;
+        }
+    }
+
+    __device__ __forceinline__ void deliver(Chunk<A>* slab) const {
+        constexpr int PIECE = WIDTH < VECTOR ? WIDTH : VECTOR;
+        struct alignas(PIECE * sizeof(A)) Piece { A of[PIECE]; };
+        const int column = threadIdx.x % GROUPS * WIDTH;
+#pragma unroll
+        for (int n = 0; n < COUNT; n++) {
+            const int row = (n * THREADS + threadIdx.x) / GROUPS;
+#pragma unroll
+            for (int at = 0; at < WIDTH; at += PIECE) {
+                Piece piece;
+#pragma unroll
+                for (int i = 0; i < PIECE; i++) piece.of[i] = number_of<A>(load[n].get(at + i));
+                const int place = place_in_slab(row, (column + at) / VECTOR);
+                *reinterpret_cast<Piece*>(&slab[place].of[(column + at) % VECTOR]) = piece;
+            }
+        }
+    }
+};
+
+// The larger of two numbers of a row, over the 16 threads that share it; and the sum.
+template <typename A>
+__device__ __forceinline__ A larger(A a, A b) { return a > b ? a : b; }
+template <typename A>
+__device__ __forceinline__ A largest_of_row(A x) {
+#pragma unroll
+    for (int distance = SIDE / 2; distance > 0; distance /= 2) x = larger(x, __shfl_xor_sync(EVERY_LANE, x, distance));
+    return x;
+}
+template <typename A>
+__device__ __forceinline__ A sum_of_row(A x) {
+#pragma unroll
+    for (int distance = SIDE / 2; distance > 0; distance /= 2) x = x + __shfl_xor_sync(EVERY_LANE, x, distance);
+    return x;
+}
+
+// Where a block's things lie in shared memory.
+template <typename A, int ROWS>
+struct Room {
+    Chunk<A>* queries;  // (slabs, 16 ROWS, CHUNKS)
+    Chunk<A>* slab;     // (KEYS, CHUNKS)
+    A* weights;         // (16 ROWS, KEYS)
+
+    // Two rows of a warp write to different banks.
+    __device__ __forceinline__ static int place_of_weight(int row, int key) {
+        constexpr int VECTOR = Chunk<A>::SIZE;
+        return row * KEYS + ((key / VECTOR) ^ (4 * (row / ROWS & 1))) * VECTOR + key % VECTOR;
+    }
+};
+
+// Adds the products of a slab of queries and keys to the scores.
+template <typename A, int ROWS>
+__device__ __forceinline__ void multiply_keys(A (&score)[ROWS][KEYS_EACH], const Chunk<A>* queries,
+                                              const Chunk<A>* slab, int tx, int ty) {
+    A sum[ROWS][KEYS_EACH] = {};
+#pragma unroll 1
+    for (int chunk = 0; chunk < CHUNKS; chunk++) {
+        Chunk<A> q[ROWS], k[KEYS_EACH];
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) q[i] = queries[place_in_slab(ty * ROWS + i, chunk)];
+#pragma unroll
+        for (int j = 0; j < KEYS_EACH; j++) k[j] = slab[place_in_slab(tx + SIDE * j, chunk)];
+#pragma unroll
+        for (int v = 0; v < Chunk<A>::SIZE; v++)
+#pragma unroll
+            for (int i = 0; i < ROWS; i++)
+#pragma unroll
+                for (int j = 0; j < KEYS_EACH; j++) sum[i][j] = fused(q[i].of[v], k[j].of[v], sum[i][j]);
+    }
+#pragma unroll
+    for (int i = 0; i < ROWS; i++)
+#pragma unroll
+        for (int j = 0; j < KEYS_EACH; j++) score[i][j] = score[i][j] + sum[i][j];
+}
+
+// The sums of weights times a slab of values. CAREFUL: keys whose weight is -0 take no part.
+template <bool CAREFUL, typename A, int ROWS>
+__device__ __forceinline__ void multiply_values(Chunk<A> (&sum)[ROWS], const Room<A, ROWS>& room, int tx, int ty) {
+    constexpr int VECTOR = Chunk<A>::SIZE;
+#pragma unroll 1
+    for (int key = 0; key < KEYS; key += VECTOR) {
+        Chunk<A> p[ROWS];
+#pragma unroll
+        for (int i = 0; i < ROWS; i++)
+            p[i] = *reinterpret_cast<const Chunk<A>*>(&room.weights[room.place_of_weight(ty * ROWS + i, key)]);
+#pragma unroll
+        for (int k = 0; k < VECTOR; k++) {
+            const Chunk<A> value = room.slab[place_in_slab(key + k, tx)];
+#pragma unroll
+            for (int i = 0; i < ROWS; i++) {
+                const bool takes_part = !CAREFUL || Machine<A>::bits(p[i].of[k]) != Machine<A>::bits(A(-0.0));
+#pragma unroll
+                for (int v = 0; v < VECTOR; v++)
+                    sum[i].of[v] = takes_part ? fused(p[i].of[k], value.of[v], sum[i].of[v]) : sum[i].of[v];
+            }
+        }
+    }
+}
+
+// SLABS: of values. WIDTH: elements that go at once, a divisor of head_dim and value_dim.
+template <typename T, typename OPTIONS, int AXES, int ROWS, int SLABS, int WIDTH>
+__global__ void __launch_bounds__(THREADS)
+    attention_fma(const T* q,                        // (batches, q_len, head_dim)
+                  const T* k,                        // (batches, kv_len, head_dim)
+                  const T* v,                        // (batches, kv_len, value_dim)
+                  T* out,                            // (batches, q_len, value_dim)
+                  typename Sums<T>::Type* lse,       // (batches, q_len), or null
+                  const unsigned char* mask,         // (batches, q_len, kv_len)
+                  const typename OPTIONS::Bias* bias,  // (batches, q_len, kv_len)
+                  const long long* kv_lengths,       // (batches,), or null
+                  typename Sums<T>::Type* parts_o, typename Sums<T>::Type* parts_m, typename Sums<T>::Type* parts_l,
+                  Call<AXES> call) {
+    using A = typename Sums<T>::Type;
+    using Fetched = Courier<T, WIDTH>;
+    constexpr int VECTOR = Chunk<A>::SIZE;
+    constexpr int COLUMNS = Fetched::COLUMNS;
+    constexpr int BLOCK_ROWS = SIDE * ROWS;
+    extern __shared__ uint4 memory[];
+    const int tx = threadIdx.x % SIDE, ty = threadIdx.x / SIDE;
+    const int head_slabs = static_cast<int>((call.head_dim + COLUMNS - 1) / COLUMNS);
+    Room<A, ROWS> room;
+    room.queries = reinterpret_cast<Chunk<A>*>(memory);
+    room.slab = room.queries + head_slabs * BLOCK_ROWS * CHUNKS;
+    room.weights = reinterpret_cast<A*>(room.slab + KEYS * CHUNKS);
+
+    // Which rows, and which keys.
+    const int tiles = static_cast<int>((call.rows() + BLOCK_ROWS - 1) / BLOCK_ROWS);
+    const long long part = blockIdx.x % call.parts;
+    const long long tile_of_all = blockIdx.x / call.parts;
+    const long long batch = tile_of_all / tiles;
+    // The last rows first: with a causal mask they have most keys.
+    const int first_row = (tiles - 1 - static_cast<int>(tile_of_all - batch * tiles)) * BLOCK_ROWS;
+    const int keys = call.keys(kv_lengths, batch);
+    Span any = call.span_of_any(first_row, BLOCK_ROWS, keys);
+    any.first = static_cast<int>(max(static_cast<long long>(any.first), part * call.part));
+    any.last = static_cast<int>(min(static_cast<long long>(any.last), (part + 1) * call.part));
+    const int begin = any.first / KEYS * KEYS;
+
+    const Scores<A, OPTIONS> scores(call);
+    ScoreRow<OPTIONS> row[ROWS];
+#pragma unroll
+    for (int i = 0; i < ROWS; i++) {
+        const int index = first_row + ty * ROWS + i;
+        row[i].span = call.span(index, keys);
+        const int real = static_cast<int>(min(static_cast<long long>(index), call.rows() - 1));
+        if constexpr (OPTIONS::MASKED) row[i].mask = mask + call.template start<MASK>(batch) + call.template row<MASK>(real);
+        if constexpr (OPTIONS::BIASED) row[i].bias = bias + call.template start<BIAS>(batch) + call.template row<BIAS>(real);
+        row[i].span.first = max(row[i].span.first, any.first);
+        row[i].span.last = min(row[i].span.last, any.last);
+    }
+
+    const T* const q_start = q + call.template start<Q>(batch);
+    const T* const k_start = k + call.template start<K>(batch);
+    const T* const v_start = v + call.template start<V>(batch);
+    const int head_dim = static_cast<int>(call.head_dim), value_dim = static_cast<int>(call.value_dim);
+#pragma unroll 1
+    for (int at = threadIdx.x; at < BLOCK_ROWS * head_slabs * COLUMNS; at += THREADS) {
+        const int of_block = at / (head_slabs * COLUMNS), column = at - of_block * (head_slabs * COLUMNS);
+        const int index = first_row + of_block;
+        A value = A(0);
+        if (index < call.rows() && column < head_dim)
+            value = number_of<A>(q_start[call.template row<Q>(index) + column * call.stride[Q][1]]);
+        const int slab = column / COLUMNS, chunk = column % COLUMNS / VECTOR;
+        room.queries[slab * BLOCK_ROWS * CHUNKS + place_in_slab(of_block, chunk)].of[column % VECTOR] = value;
+    }
+
+    Fetched courier;
+    A m[ROWS], l[ROWS];
+    Chunk<A> o[SLABS][ROWS];
+    bool careful = false;
+#pragma unroll 1
+    while (true) {
+#pragma unroll
+        for (int i = 0; i < ROWS; i++) {
+            m[i] = minus_infinity<A>();
+            l[i] = A(0);
+#pragma unroll
+            for (int slab = 0; slab < SLABS; slab++) o[slab][i] = {};
+        }
+        courier.fetch(k_start, call.stride[K], begin, any, 0, head_dim);
+#pragma unroll 1
+        for (int first_key = begin; first_key < any.last; first_key += KEYS) {
+            A score[ROWS][KEYS_EACH] = {};
+#pragma unroll 1
+            for (int slab = 0; slab < head_slabs; slab++) {
+                __syncthreads();  // whoever still reads the slab before
+                courier.deliver(room.slab);
+                __syncthreads();
+                if (slab + 1 < head_slabs)
+                    courier.fetch(k_start, call.stride[K], first_key, any, (slab + 1) * COLUMNS, head_dim);
+                else courier.fetch(v_start, call.stride[V], first_key, any, 0, value_dim);
+                multiply_keys<A, ROWS>(score, room.queries + slab * BLOCK_ROWS * CHUNKS, room.slab, tx, ty);
+            }
+
+            // From scores to weights; the state moves to the new maximum.
+            A moved[ROWS];
+#pragma unroll
+            for (int i = 0; i < ROWS; i++) {
+                A largest = m[i];
+#pragma unroll
+                for (int j = 0; j < KEYS_EACH; j++) {
+                    const int key = first_key + tx + SIDE * j;
+                    score[i][j] = scores.template number<true>(score[i][j], row[i], key);
+                    largest = larger(largest, score[i][j]);
+                }
+                largest = largest_of_row(largest);
+                const A anchor = largest == minus_infinity<A>() ? A(0) : largest;
+                moved[i] = exp2_of((m[i] - anchor) * scores.factor);
+                m[i] = largest;
+                A sum = A(0);
+#pragma unroll
+                for (int j = 0; j < KEYS_EACH; j++) {
+                    A weight = exp2_of((score[i][j] - anchor) * scores.factor);
+                    weight = score[i][j] == minus_infinity<A>() ? A(-0.0) : weight;
+                    sum = sum + weight;
+                    room.weights[room.place_of_weight(ty * ROWS + i, tx + SIDE * j)] = weight;
+                }
+                l[i] = fused(l[i], moved[i], sum);
+            }
+
+#pragma unroll
+            for (int slab = 0; slab < SLABS; slab++) {
+                __syncthreads();  // whoever still reads the slab before
+                courier.deliver(room.slab);
+                __syncthreads();
+                if (slab + 1 < SLABS)
+                    courier.fetch(v_start, call.stride[V], first_key, any, (slab + 1) * COLUMNS, value_dim);
+                else if (first_key + KEYS < any.last)
+                    courier.fetch(k_start, call.stride[K], first_key + KEYS, any, 0, head_dim);
+                Chunk<A> sum[ROWS] = {};
+                if (careful) multiply_values<true>(sum, room, tx, ty);
+                else multiply_values<false>(sum, room, tx, ty);
+#pragma unroll
+                for (int i = 0; i < ROWS; i++)
+#pragma unroll
+                    for (int c = 0; c < VECTOR; c++)
+                        o[slab][i].of[c] = fused(o[slab][i].of[c], moved[i], sum[i].of[c]);
+            }
+        }
+        if (careful) break;
+        bool odd = false;
+#pragma unroll
+        for (int slab = 0; slab < SLABS; slab++)
+#pragma unroll
+            for (int i = 0; i < ROWS; i++)
+#pragma unroll
+                for (int c = 0; c < VECTOR; c++) odd |= not_finite(o[slab][i].of[c]);
+        if (!__syncthreads_or(odd)) break;
+        careful = true;
+    }
+
+#pragma unroll
+    for (int i = 0; i < ROWS; i++) {
+        const int index = first_row + ty * ROWS + i;
+        const bool there = index < call.rows();
+        const A total = sum_of_row(l[i]);
+        const long long of_part = ((batch * call.rows() + index) * call.parts + part);
+        const A scaled = call.parts > 1 ? A(1) : reciprocal_of(total);
+        if (there && tx == 0) {
+            if (call.parts > 1) {
+                parts_m[of_part] = m[i];
+                parts_l[of_part] = total;
+            } else if (lse != nullptr) {
+                lse[call.template start<LSE>(batch) + call.template row<LSE>(index)] =
+                    log_of_sum(m[i], total, scores.natural);
+            }
+        }
+        if (!there) continue;
+        T* const to = out + call.template start<OUT>(batch) + call.template row<OUT>(index);
+#pragma unroll
+        for (int slab = 0; slab < SLABS; slab++) {
+            const int column = slab * COLUMNS + tx * VECTOR;
+            constexpr int PIECE = WIDTH < VECTOR ? WIDTH : VECTOR;
+#pragma unroll
+            for (int at = 0; at < VECTOR; at += PIECE) {
+                if (call.parts > 1) {
+#pragma unroll
+                    for (int c = at; c < at + PIECE; c++)
+                        if (column + c < value_dim) parts_o[of_part * value_dim + column + c] = o[slab][i].of[c];
+                } else {
+                    T element[PIECE];
+#pragma unroll
+                    for (int c = 0; c < PIECE; c++) element[c] = narrow<T>(o[slab][i].of[at + c] * scaled);
+                    store_pack<T, PIECE>(packed<T, PIECE>(element), to + (column + at) * call.stride[OUT][1],
+                                         column + at < value_dim);
+                }
+            }
+        }
+    }
+}
