@@ -83,6 +83,7 @@ class _Call:
             lengths = arrays["kv_lengths"][..., None]
             self.lengths = np.broadcast_to(lengths, q.shape[:-1]).transpose(order)
         self.options = options
+        self.plain = self.out.dtype.itemsize < 8
         self.batch = tuple(q.shape[i] for i in own)
         self.row_shape = tuple(q.shape[i] for i in order[len(own) :])
         self.rows = math.prod(self.row_shape)
@@ -102,7 +103,7 @@ class _Call:
         count = task.stop - task.first
         q = np.zeros((len(task.entries), padded(count), self.q.shape[-1]))
         q[:, :count] = _each(self.q, task, where)
-        rows = Rows(len(task.entries), count, self.v.shape[-1])
+        rows = Rows(len(task.entries), count, self.v.shape[-1], plain=self.plain)
         for first in range(low.min() // TILE * TILE, high.max() + 1, TILE):
             stop = min(first + TILE, self.k.shape[-2])
             self._fold(rows, q, task, where, (first, stop), low, high)
@@ -142,7 +143,7 @@ class _Call:
         for place, entry in enumerate(task.entries):
             np.copyto(k[place], self.k[entry][span].T, casting="unsafe")
             np.copyto(v[place], self.v[entry][span], casting="unsafe")
-        scores = times(q, k, DEPTH)
+        scores = times(q, k, DEPTH[self.plain])
         s = scores[:, : rows.rows]
         s *= self.options.scale
         if self.options.softcap is not None:

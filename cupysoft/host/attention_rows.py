@@ -23,10 +23,10 @@ LANES = 16
 PRODUCT = 1 << 18
 """Multiplications in a product; OpenBLAS gives more of them to its threads (interface/gemm.c)."""
 
-DEPTH = 64
-"""Terms of a score that are summed in one go."""
+DEPTH = {True: 64, False: 16}
+"""Terms of a score that are summed in one go, where results are narrower than float64 (True) and where they are not."""
 
-KEYS = 128
+KEYS = {True: 128, False: 32}
 """Terms of an output that are summed in one go."""
 
 
@@ -65,8 +65,9 @@ class Rows:
         (entries, rows filled up to a multiple of LANES, value_dim).
     """
 
-    def __init__(self, entries: int, rows: int, value_dim: int) -> None:
+    def __init__(self, entries: int, rows: int, value_dim: int, *, plain: bool) -> None:
         self.rows = rows
+        self._keys = KEYS[plain]
         self.m = np.full((entries, rows, 1), -np.inf)
         self.l = np.zeros((entries, rows, 1))
         self.o = np.zeros((entries, padded(rows), value_dim))
@@ -102,7 +103,7 @@ class Rows:
             self.l *= factor
             self.o[:, : self.rows] *= factor
         self.l += total
-        self.o += times(scores, values, KEYS)
+        self.o += times(scores, values, self._keys)
         self.m = m
 
     def _set_apart(self, live: npt.NDArray[np.bool_], values: FloatArray) -> FloatArray:
