@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cupysoft.errors import ReportError
 from cupysoft.runtime.disassembly import Instruction, Place
 from cupysoft.runtime.machine_blocks import Flow
 
@@ -100,8 +101,8 @@ class Section:
 def sections(code: Sequence[Instruction], itemsize: int) -> tuple[Section, ...]:
     """What of a kernel is executed for its elements.
 
-    How many elements that is follows from the bytes that the section reads or writes: in global memory all of them,
-    in shared memory accesses of 16 bytes, since rows wait there in nothing else.
+    How many elements that is follows from the bytes that the section writes to global memory, or else reads there, or
+    else reads or writes in shared memory by 16 bytes, since rows wait there in nothing less.
 
     Parameters
     ----------
@@ -115,9 +116,16 @@ def sections(code: Sequence[Instruction], itemsize: int) -> tuple[Section, ...]:
     tuple of Section
         One for the whole kernel if no loop reads elements, else one for each innermost loop that does. Of loops that
         read at the same source line (unrolled, and what is left over) the one with most elements stands for both.
+
+    Raises
+    ------
+    ReportError
+        If the common path does not reach the end of the kernel.
     """
     flow = Flow(code)
     on_path = [flow.blocks[start].instructions for start in sorted(flow.common)]
+    if not any(each.name == "EXIT" for block in on_path for each in block):
+        raise ReportError("sections: what is marked as rare leaves no common path through the kernel")
     rare = len(code) - sum(map(len, on_path)) - _padding(flow)
     found: dict[tuple[Place, ...] | int, Section] = {}
     for loop in flow.loops:
@@ -139,9 +147,10 @@ def _section(what: str, code: Sequence[Instruction], itemsize: int, rare: int) -
         size = _bytes(each.opcode)
         if each.name in ("LDG", "STG") or (each.name in ("LDS", "STS") and size == _VECTOR):
             moved[each.name] += size
-    issued = Counter(pipe_of(each.opcode) for each in code)
-    elements = max(moved.values(), default=0) // itemsize
-    return Section(what, elements, moved["LDG"] + moved["STG"], issued, rare)
+    # What is written is elements only; what is read may be a table besides.
+    elements = next((moved[name] for name in ("STG", "LDG", "LDS", "STS") if moved[name]), 0) // itemsize
+    walks = (moved["LDG"] > 0) + (moved["STG"] > 0)
+    return Section(what, elements, walks * elements * itemsize, Counter(pipe_of(each.opcode) for each in code), rare)
 
 
 def _bytes(opcode: str) -> int:

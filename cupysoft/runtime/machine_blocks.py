@@ -2,12 +2,13 @@
 
 The common path is told conservatively. Every block that control can reach counts, both sides of a branch too, but for:
 
-- blocks all of whose instructions come from inside an ``if (rarely(...)) { ... }`` of the kernels' sources, and what
-  can be reached through them alone;
+- blocks of whose instructions more than three quarters come from inside an ``if (rarely(...)) { ... }`` of the kernels'
+  sources, and what can be reached through them alone;
 - blocks that call a subroutine, and the subroutine: the assembler's slow paths of division and root, for operands
   beside the normal numbers.
 
-An instruction that the compiler moved out of such a region is in a block with others, and counts.
+An instruction that the compiler moved out of such a region is in a block with others, and counts. That the common path
+still goes from the entry to the end is checked by whoever counts (`cupysoft.runtime.issue_slots`).
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from functools import cache, cached_property
 from cupysoft.runtime.disassembly import Instruction, Place
 from cupysoft.runtime.sources import kernels_folder
 
-__all__ = ["Block", "Flow", "Loop", "rare_lines"]
+__all__ = ["Block", "Flow", "Loop", "inside", "rare_lines"]
 
 _ENDS = ("BRA", "EXIT", "RET", "BRX", "JMP")
+#: Of a rare block the compiler tells another origin for what is worked out on the common path as well.
+_MOST = 0.75
 #: What steers and what only marks says nothing of where a block comes from.
 _NEUTRAL = ("BRA", "BSSY", "BSYNC", "NOP", "WARPSYNC", "YIELD", "EXIT")
 
@@ -143,7 +146,8 @@ def _block(code: tuple[Instruction, ...]) -> Block:
         following.append(last.index + 1)
     calls = any(each.subroutine for each in code)
     telling = [each for each in code if each.places and each.name not in _NEUTRAL]
-    rare = bool(telling) and all(any(place in rare_lines() for place in each.places) for each in telling)
+    inside_rare = sum(any(place in rare_lines() for place in each.places) for each in telling)
+    rare = inside_rare > _MOST * len(telling)
     return Block(code[0].index, code, tuple(following), calls or rare)
 
 
@@ -154,20 +158,23 @@ def rare_lines() -> frozenset[Place]:
     return frozenset(
         (path.relative_to(folder).as_posix(), number)
         for path in sorted(folder.rglob("*.cu*"))
-        for number in _inside(path.read_text(encoding="utf-8").splitlines())
+        for number in inside(path.read_text(encoding="utf-8").splitlines())
     )
 
 
-def _inside(lines: Sequence[str]) -> set[int]:
+def inside(lines: Sequence[str]) -> set[int]:
     """Numbers of the lines between the braces; the line of the condition itself is not among them."""
     found = set()
     for first, line in enumerate(lines):
         if not re.search(r"\bif\s*\(rarely\(.*\{\s*$", line):
             continue
-        depth = line.count("{") - line.count("}")
+        depth = 1
         for number in range(first + 1, len(lines)):
-            depth += lines[number].count("{") - lines[number].count("}")
-            if depth <= 0:
+            for character in lines[number]:
+                depth += (character == "{") - (character == "}")
+                if depth == 0:
+                    break
+            if depth == 0:  # what follows the brace, such as an else, is not inside
                 break
             found.add(number + 1)
     return found

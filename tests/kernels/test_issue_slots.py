@@ -165,6 +165,8 @@ def test_what_cannot_be_counted_is_refused() -> None:
 
 def test_no_kernel_without_a_section() -> None:
     assert sections(linear("MOV", "EXIT"), 4) == ()
+    with pytest.raises(ReportError, match="no common path"):
+        sections(linear("MOV", "BRA", targets=((1, 0),)), 4)
     assert Section("kernel", 4, 32, {"float32": 8, "control": 2}).an_element() == 2.5
 
 
@@ -200,4 +202,6 @@ def test_slots_are_shown_for_every_gpu(gpu: str, columns: int, capsys: pytest.Ca
 
 
 def test_rare_lines_lie_inside_their_braces() -> None:
+    text = ["if (rarely(a)) {", "b;", "if (c) { d; }", "} else {", "e;", "}", "if (a) {", "f;", "}"]
+    assert machine_blocks.inside(text) == {2, 3}
     assert all(number > 0 and path.count("/") == 1 for path, number in rare_lines())
