@@ -127,7 +127,7 @@ def expected(
         if softcap is not None:
             scores = wide(softcap) * np.tanh(scores / wide(softcap))
         if bias is not None:
-            added = np.asarray(bias).astype(wide)
+            added: Array = np.asarray(bias).astype(wide)
             scores, reach = scores + added, reach + np.abs(added)
         live = live_keys(batch, q.shape[-2], k.shape[-2], **options)
         if bias is not None:
