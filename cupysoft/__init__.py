@@ -7,11 +7,13 @@ from cupysoft import errors
 from cupysoft._version import __version__
 from cupysoft.errors import CupysoftError
 from cupysoft.ops.attention import attention
+from cupysoft.ops.attention_states import AttentionState, merge_attention
 from cupysoft.ops.softmax import log_softmax, logsumexp, softmax
 from cupysoft.ops.states import SoftmaxState
 from cupysoft.ops.warmup import warmup
 
 __all__ = [
+    "AttentionState",
     "CupysoftError",
     "SoftmaxState",
     "__version__",
@@ -19,6 +21,7 @@ __all__ = [
     "errors",
     "log_softmax",
     "logsumexp",
+    "merge_attention",
     "softmax",
     "warmup",
 ]

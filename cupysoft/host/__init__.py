@@ -1,14 +1,19 @@
 """The operations in plain NumPy: their definition, and the way where there is no GPU and no compiler."""
 
 from cupysoft.host.attention import attention
+from cupysoft.host.attention_parts import Part, attention_part, finish_attention, join_attention
 from cupysoft.host.logsumexp import logsumexp
 from cupysoft.host.parts import merge_states, state_logsumexp, state_of, state_softmax
 from cupysoft.host.softmax import log_softmax, softmax
 from cupysoft.host.states import State
 
 __all__ = [
+    "Part",
     "State",
     "attention",
+    "attention_part",
+    "finish_attention",
+    "join_attention",
     "log_softmax",
     "logsumexp",
     "merge_states",

@@ -12,11 +12,11 @@ import numpy as np
 from cupysoft.arrays import library_of
 from cupysoft.attention_layout import AttentionOptions, Role
 from cupysoft.errors import DtypeError
-from cupysoft.ops import attention_device, pointwise
+from cupysoft.ops import attention_device, attention_pointwise, pointwise
 from cupysoft.ops import device as compute
 from cupysoft.ops.host_target import HostTarget
 from cupysoft.ops.pointwise import Factory
-from cupysoft.ops.target import StateArrays
+from cupysoft.ops.target import PartArrays, StateArrays
 from cupysoft.runtime import cuda
 from cupysoft.runtime.cuda_pointwise import ElementwiseKernels, first_use
 
@@ -61,6 +61,18 @@ class _ByKernels(ABC):
     def attention(self, arrays: dict[Role, Any], options: AttentionOptions) -> None:
         """Run the plan of the kernels."""
         attention_device.attention(self.device, arrays, options)
+
+    def attention_part(self, o: Any, lse: Any) -> PartArrays:
+        """Run ElementwiseKernels."""
+        return attention_pointwise.part(self.elementwise, self.xp, o, lse)
+
+    def join_attention(self, first: PartArrays, second: PartArrays) -> PartArrays:
+        """Run ElementwiseKernels."""
+        return attention_pointwise.join(self.elementwise, self.xp, first, second)
+
+    def finish_attention(self, part: PartArrays, out: Any, lse: Any) -> None:
+        """Run ElementwiseKernels."""
+        attention_pointwise.finish(self.elementwise, self.xp, part, out, lse)
 
 
 class SimulatedTarget(_ByKernels, HostTarget):

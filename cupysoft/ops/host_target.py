@@ -11,7 +11,7 @@ from cupysoft import host
 from cupysoft.attention_layout import AttentionOptions, Role
 from cupysoft.errors import DtypeError, ShapeError
 from cupysoft.ops.arguments import OVERLAP_WORK
-from cupysoft.ops.target import StateArrays
+from cupysoft.ops.target import PartArrays, StateArrays
 
 __all__ = ["HostTarget"]
 
@@ -98,6 +98,18 @@ class HostTarget:
     def attention(self, arrays: dict[Role, Any], options: AttentionOptions) -> None:
         """Compute in NumPy."""
         host.attention(arrays, options)
+
+    def attention_part(self, o: Any, lse: Any) -> PartArrays:
+        """Compute in NumPy."""
+        return host.attention_part(o, lse)
+
+    def join_attention(self, first: PartArrays, second: PartArrays) -> PartArrays:
+        """Compute in NumPy."""
+        return host.join_attention(host.Part(*first), host.Part(*second))
+
+    def finish_attention(self, part: PartArrays, out: Any, lse: Any) -> None:
+        """Compute in NumPy."""
+        host.finish_attention(host.Part(*part), out, lse)
 
 
 def _masks(value: object) -> bool:

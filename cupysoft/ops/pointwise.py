@@ -15,7 +15,7 @@ from cupysoft.ops import plans_states
 from cupysoft.ops.plans_states import Elementwise
 from cupysoft.ops.target import StateArrays
 
-__all__ = ["Factory", "joined", "merge", "state_logsumexp", "state_softmax"]
+__all__ = ["Factory", "bits", "elementwise", "joined", "merge", "state_logsumexp", "state_softmax"]
 
 Factory: TypeAlias = Callable[..., Any]
 """The class ElementwiseKernel of a library."""
@@ -24,20 +24,20 @@ Factory: TypeAlias = Callable[..., Any]
 def merge(factory: Factory, xp: Any, first: StateArrays, second: StateArrays) -> StateArrays:
     """Give the state of the elements of both."""
     m, l_hi, l_lo = (xp.empty(word.shape, word.dtype) for word in first)
-    _kernel(factory, plans_states.join_states())(*joined(xp, *first, *second, m, l_hi, l_lo))
+    elementwise(factory, plans_states.join_states())(*joined(xp, *first, *second, m, l_hi, l_lo))
     return m, l_hi, l_lo
 
 
 def state_logsumexp(factory: Factory, xp: Any, state: StateArrays, out: Any) -> None:
     """Write the logarithm of the state's sum of exponentials to `out`."""
-    _kernel(factory, plans_states.logsumexp_of(out.dtype))(*joined(xp, *state, _bits(out)))
+    elementwise(factory, plans_states.logsumexp_of(out.dtype))(*joined(xp, *state, bits(out)))
 
 
 def state_softmax(factory: Factory, xp: Any, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
     """Write exp(x) over the state's sum of exponentials to `out`."""
     rows = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
     words = (xp.broadcast_to(word.reshape(rows), x.shape) for word in state)
-    _kernel(factory, plans_states.softmax_of(x.dtype))(*joined(xp, _bits(x), *words, _bits(out)))
+    elementwise(factory, plans_states.softmax_of(x.dtype))(*joined(xp, bits(x), *words, bits(out)))
 
 
 def joined(xp: Any, *arrays: Any) -> list[Any]:
@@ -52,12 +52,13 @@ def joined(xp: Any, *arrays: Any) -> list[Any]:
 
 
 @functools.cache
-def _kernel(factory: Factory, text: Elementwise) -> Any:
+def elementwise(factory: Factory, text: Elementwise) -> Any:
+    """Make the kernel of a text, once for each library."""
     return factory(
         text.in_params, text.out_params, text.operation, text.name, preamble=text.preamble, options=text.options
     )
 
 
-def _bits(array: Any) -> Any:
+def bits(array: Any) -> Any:
     """See 16-bit floats as the bits that the kernels take."""
     return array.view("u2") if array.dtype.itemsize == 2 else array

@@ -9,10 +9,13 @@ import numpy as np
 
 from cupysoft.attention_layout import AttentionOptions, Role
 
-__all__ = ["StateArrays", "Target"]
+__all__ = ["PartArrays", "StateArrays", "Target"]
 
 StateArrays: TypeAlias = tuple[Any, Any, Any]
 """Maximum, and sum of exponentials in two words: float64 arrays of the rows' shape."""
+
+PartArrays: TypeAlias = tuple[Any, Any, Any]
+"""Largest exponent, sum of weights, and, with one axis more, sum of weighted values: float64 arrays."""
 
 
 class Target(Protocol):
@@ -67,3 +70,12 @@ class Target(Protocol):
 
     def attention(self, arrays: dict[Role, Any], options: AttentionOptions) -> None:
         """Write attention of `arrays`, as `layout_of` takes them, to out, and to lse where that is among them."""
+
+    def attention_part(self, o: Any, lse: Any) -> PartArrays:
+        """Give the part that a result of attention stands for."""
+
+    def join_attention(self, first: PartArrays, second: PartArrays) -> PartArrays:
+        """Give the part of the keys of both."""
+
+    def finish_attention(self, part: PartArrays, out: Any, lse: Any) -> None:
+        """Write the result of a part to `out`, and its logsumexp to `lse`."""
