@@ -7,7 +7,8 @@ from cupysoft import errors
 from cupysoft._version import __version__
 from cupysoft.errors import CupysoftError
 from cupysoft.ops.attention import attention
-from cupysoft.ops.attention_states import AttentionState, merge_attention
+from cupysoft.ops.attention_merge import merge_attention
+from cupysoft.ops.attention_states import AttentionState
 from cupysoft.ops.softmax import log_softmax, logsumexp, softmax
 from cupysoft.ops.states import SoftmaxState
 from cupysoft.ops.warmup import warmup

@@ -62,7 +62,7 @@ def test_numbers_that_would_have_to_be_waited_for(cupy: CupyDouble) -> None:
     assert not result[0].memory[0].any()
     np.testing.assert_array_equal(result[0].memory[1], cupysoft.attention(*arrays).memory[1])
     with pytest.raises(DtypeError, match="attention: scale is a .*DeviceArray; expected a finite number"):
-        cupysoft.attention(*arrays, scale=DeviceArray(np.float32(1)))
+        cupysoft.attention(*arrays, scale=DeviceArray(np.float32(1)))  # type: ignore[arg-type]
 
 
 def test_arrays_in_two_places(cupy: CupyDouble) -> None:

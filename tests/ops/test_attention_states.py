@@ -22,8 +22,10 @@ Array = np.ndarray[Any, Any]
 def part_of(call: AttentionCall, keys: slice) -> tuple[Array, Array, dict[str, Any]]:
     """Keys and values of a part, and the options for it; a mask stands for what is told by places."""
     batch, q_len, kv_len = batch_of(call.q, call.k, call.v), call.q.shape[-2], call.k.shape[-2]
-    options = {name: call.options[name] for name in ("mask", "bias") if name in call.options}
-    options = {name: np.broadcast_to(a, (*batch, q_len, kv_len))[..., keys] for name, a in options.items()}
+    given = {name: call.options[name] for name in ("mask", "bias") if name in call.options}
+    options: dict[str, Any] = {
+        name: np.broadcast_to(a, (*batch, q_len, kv_len))[..., keys] for name, a in given.items()
+    }
     return call.k[..., keys, :], call.v[..., keys, :], options
 
 
