@@ -28,6 +28,7 @@ __all__ = [
     "SimulatorError",
     "SynccheckError",
     "TrapError",
+    "UndecidedError",
     "UnknownInstructionError",
 ]
 
@@ -94,6 +95,14 @@ class MemcheckError(SimulatorError):
 
 class RacecheckError(SimulatorError):
     """Two threads touched the same memory, one of them writing, with nothing that orders them."""
+
+
+class UndecidedError(CupysoftError, ArithmeticError):
+    """The rigorous reference could not tell to which of two numbers a value rounds; ``bits`` is how many it tried."""
+
+    def __init__(self, message: str, bits: int) -> None:
+        super().__init__(message)
+        self.bits = bits
 
 
 class SynccheckError(SimulatorError):

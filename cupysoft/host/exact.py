@@ -1,18 +1,24 @@
-"""logsumexp of single rows to the last bit, however much cancels: Ziv's loop over integers of rising size.
+"""Single rows to the last bit, however much cancels: the last tier, Ziv's loop over integers of rising size.
 
-The loop ends: sums of exponentials of distinct numbers are never 0, and their logarithms never lie on a tie, unless a
-term stands alone (Lindemann and Weierstrass). What can be exact is found before the loop.
+The loop ends: sums of exponentials of distinct numbers are never 0, and neither their logarithms nor their quotients
+lie on a tie, unless a term stands alone (Lindemann and Weierstrass). What can be exact is found before the loop. At
+LAST_BITS, which nothing has ever needed, the nearest value at that width would be given.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from cupysoft.host import fixed
+from cupysoft.host.nearest import format_of
 
-__all__ = ["complex_logsumexp", "real_logsumexp"]
+__all__ = ["complex_logsumexp", "log_shares", "real_logsumexp", "rounded", "shares"]
 
 FIRST_BITS = 256
 LAST_BITS = 1 << 16
@@ -22,14 +28,83 @@ CUT_BITS = 1 << 13  # more than there are between the largest and the smallest p
 _Term = tuple[tuple[float, float], tuple[Fraction, Fraction]]  # exponent and weight, each (real, imaginary)
 
 
-def real_logsumexp(a: Iterable[float], b: Iterable[float]) -> tuple[float, float]:
-    """Give log(abs(sum(b exp(a)))) rounded to the nearest float64, and the sum's sign; all finite, or a = -inf."""
+def shares(row: npt.NDArray[np.float64], chosen: list[float], dtype: np.dtype[Any]) -> list[float]:
+    """Give exp(x) over the sum of exp(row), rounded to `dtype`, for chosen elements; all finite, or -inf."""
+    counts = _counted(row)
+
+    def quotients(bits: int) -> list[tuple[int, int, int]]:
+        terms, total, error = _exponentials(counts, bits)
+        # Term and sum are off by `error` at most, so the quotient is by twice that, the sum being 1 or more.
+        return [((terms[x] << bits) // total, -bits, 2 * error) for x in chosen]
+
+    return [abs(value) for value in _loop(quotients, dtype)]
+
+
+def log_shares(row: npt.NDArray[np.float64], chosen: list[float], dtype: np.dtype[Any]) -> list[float]:
+    """Give x less the logarithm of the sum of exp(row), rounded to `dtype`, for chosen elements; finite, or -inf."""
+    counts = _counted(row)
+    m = max(counts)
+    if len(counts) == 1 and counts[m] == 1:
+        return [0.0] * len(chosen)
+
+    def differences(bits: int) -> list[tuple[int, int, int]]:
+        _, total, error = _exponentials(counts, bits)
+        log = fixed.log(total, bits)
+        return [(_fixed(x, bits) - _fixed(m, bits) - log, -bits, error + 16) for x in chosen]
+
+    return _loop(differences, dtype)
+
+
+def _loop(values: Callable[[int], list[tuple[int, int, int]]], dtype: np.dtype[Any]) -> list[float]:
+    """Raise the width until each (integer, exponent of 2, error) has one rounding; of zeros take the lower."""
+    bits = FIRST_BITS
+    while True:
+        found = values(bits)
+        ends = [[rounded(n + end, power, dtype) for end in (-error, error)] for n, power, error in found]
+        if bits >= LAST_BITS or all(low == high for low, high in ends):
+            return [low for low, _ in ends]
+        bits *= 2
+
+
+def _counted(row: npt.NDArray[np.float64]) -> dict[float, int]:
+    """Give the distinct finite elements, and how often each is there."""
+    values, counts = np.unique(row[row > -np.inf], return_counts=True)
+    return dict(zip(values.tolist(), counts.tolist(), strict=True))
+
+
+def _exponentials(counts: dict[float, int], bits: int) -> tuple[dict[float, int], int, int]:
+    """Give exp(x - m) of all elements in units of 2^-bits, m the largest, their sum, and a bound of any error."""
+    m = _fixed(max(counts), bits)
+    terms = {}
+    for x in counts:
+        f, k = fixed.exp(_fixed(x, bits) - m, bits)
+        terms[x] = f >> -k
+    return terms, sum(terms[x] * n for x, n in counts.items()), 16 * sum(counts.values())
+
+
+def rounded(integer: int, power: int, dtype: np.dtype[Any]) -> float:
+    """Round integer 2^power to `dtype`: nearest, ties to even, subnormals kept, overflow to infinity."""
+    bits, least = format_of(dtype)
+    size = abs(integer)
+    quantum = max(power + size.bit_length() - bits, least)
+    if quantum > power:
+        shift = quantum - power
+        whole, rest = size >> shift, size & ((1 << shift) - 1)
+        half = 1 << (shift - 1)
+        size, power = whole + (rest > half or (rest == half and whole & 1)), quantum
+    highest = {"float16": 16, "float64": 1024}.get(dtype.name, 128)
+    value = math.inf if size and power + size.bit_length() > highest else math.ldexp(size, power)
+    return -value if integer < 0 else value
+
+
+def real_logsumexp(a: Iterable[float], b: Iterable[float], dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Give log(abs(sum(b exp(a)))) rounded to `dtype`, and the sum's sign; all finite, or a = -inf."""
     terms = _grouped(zip(a, b, strict=True))
     if not terms:
         return -math.inf, 0.0
     (value, _), (weight, _) = terms[0]
     if len(terms) == 1 and abs(weight) == 1:
-        return value, float(weight)
+        return value + 0.0, float(weight)
     bits = FIRST_BITS
     while True:
         total, _, scale, error = _sum(terms, bits)
@@ -37,9 +112,9 @@ def real_logsumexp(a: Iterable[float], b: Iterable[float]) -> tuple[float, float
         if size > error << 8:
             log = fixed.log(size, bits) + scale * fixed.log2(bits)
             margin = (error << bits) // size + abs(scale) + 16
-            low, high = (end / (1 << bits) for end in (log - margin, log + margin))
+            low, high = (rounded(end, -bits, dtype) for end in (log - margin, log + margin))
             if low == high or bits >= LAST_BITS:
-                return high, math.copysign(1.0, total)
+                return (low if log < 0 else high), 1.0 if total > 0 else -1.0
         bits *= 2
 
 

@@ -1,35 +1,36 @@
-"""logsumexp of any axes, with weights and signs.
+"""logsumexp of any axes, with weights and signs, correctly rounded.
 
-Rows are summed block by block. A row whose result is far smaller than what it was added from is then computed again,
-first in wide arithmetic (`wide`), and, in the rare case that not even that is enough, in integers (`exact`).
+Rows are summed block by block. A row whose rounding the first tier does not vouch for is computed again by the next
+ones (`tiers`), all such rows of a block at once, and by integers of rising size (`exact`) at last.
 """
 
 from __future__ import annotations
 
-import functools
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from cupysoft.host import complex_rows, exact
+from cupysoft.host import complex_rows, exact, tiers
 from cupysoft.host.blocks import Box, Grid
-from cupysoft.host.exponential import LOWEST
+from cupysoft.host.exponential import log_words
+from cupysoft.host.first_tier import LOG_ERROR, first_tier
+from cupysoft.host.nearest import between
 from cupysoft.host.rounding import store
 from cupysoft.host.softmax import is_plain
-from cupysoft.host.states import anchored, log_total, shifted
-from cupysoft.host.sums import Sums, merge_sums, row_sums
+from cupysoft.host.states import anchored
+from cupysoft.host.sums import Sums, added, row_sums, top
 from cupysoft.host.threads import for_each, ieee_arithmetic
-from cupysoft.host.wide import WIDE_ERROR, wide_exp, wide_log, wide_sums
-from cupysoft.host.words import FloatArray, compress, exponent_above, two_product, two_sum
+from cupysoft.host.tiers import Tier
+from cupysoft.host.words import FloatArray, compress, two_sum
 
-__all__ = ["log_sums", "logsumexp"]
+__all__ = ["logsumexp"]
 
-# Error of log(l) for a sum without cancellation, and the error, relative to the result, that is let pass:
-# far below half an ulp of float32, or a quarter of an ulp of float64.
-ERROR = {True: 2.0**-46, False: 2.0**-57}
-ACCEPTED = {True: 2.0**-34, False: 2.0**-54}
-WIDE_ACCEPTED = 2.0**-57
+Places = npt.NDArray[np.intp]
+
+KNOWN = 2.0**-10
+"""A sum whose error is more than this part of it has no logarithm worth taking."""
 
 
 class Rows(NamedTuple):
@@ -72,11 +73,18 @@ def logsumexp(
         return
     is_complex = a.dtype.kind == "c" or (b is not None and b.dtype.kind == "c")
     views = [grid.ordered(each) for each in ([a] if b is None else [a, b])]
-    compute = complex_rows.rows if is_complex else functools.partial(_rows, plain=is_plain(out.dtype))
     alone = len(grid.pieces()) == 1
 
+    def rows(batch: Box) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+        if is_complex:
+            return complex_rows.rows(grid, views, batch, signed=signs is not None)
+        result, sign = (_unweighted if b is None else _weighted)(grid, views, grid.boxes(batch), out.dtype)
+        if signs is None:
+            result[sign < 0] = np.nan
+        return result, sign
+
     def one_block(batch: Box) -> None:
-        result, sign = compute(grid, views, batch, signed=signs is not None)
+        result, sign = rows(batch)
         _save(result, target, batch)
         if signs is not None:
             _save(sign, signs, batch)
@@ -95,78 +103,109 @@ def _save(values: npt.NDArray[Any], target: npt.NDArray[Any], batch: Box) -> Non
     store(values.reshape(part.shape), part)
 
 
-def _rows(grid: Grid, views: list[npt.NDArray[Any]], batch: Box, *, signed: bool, plain: bool) -> Rows:
-    """Compute the rows of one box of the batch."""
-    boxes = grid.boxes(batch)
+def _unweighted(grid: Grid, views: list[npt.NDArray[Any]], boxes: list[Box], dtype: np.dtype[Any]) -> Rows:
+    """Compute the rows that lie in boxes."""
+    (view,) = views
+    tier = first_tier(dtype)
+    alone = len(boxes) == 1
 
-    def sums_of(box: Box) -> Sums:
-        a, *b = (grid.load(view[box]) for view in views)
-        return row_sums(a, b[0] if b else None, plain=plain)
+    def read(rows: Places) -> Iterator[FloatArray]:
+        return (grid.load(view[box])[rows] for box in boxes)
 
-    parts = for_each(sums_of, boxes, parallel=len(boxes) > 1)
-    sums = merge_sums(parts) if len(parts) > 1 else parts[0]
-    rows, doubtful = log_sums(sums, weighted=len(views) > 1, plain=plain)
-    if doubtful.any():
-        places = np.flatnonzero(doubtful)
-        finer = _refined(grid, views, boxes, places, sums)
-        rows.result[places], rows.sign[places] = finer
-    if not signed:
-        rows.result[rows.sign < 0] = np.nan
-    return rows
+    if not alone:
+        m = np.maximum.reduce(for_each(lambda box: grid.largest(view[box]), boxes, parallel=True), axis=0)
 
+    def sums_of(box: Box) -> tuple[list[FloatArray], int, FloatArray]:
+        values = grid.load(view[box])
+        largest = np.maximum.reduce(values, axis=1) if alone else m
+        return tier.rest_sums(tier.terms(values, largest)), values.shape[1], largest
 
-def log_sums(sums: Sums, *, weighted: bool, plain: bool) -> tuple[Rows, npt.NDArray[np.bool_]]:
-    """Give m + log(abs(l)), the sign of l, and which results may have lost too much."""
-    m, hi, lo = sums.state
-    sign = np.sign(hi)
-    log_hi, log_lo = log_total(sums.state._replace(l_hi=np.abs(hi), l_lo=lo * sign), plain=plain)
-    finite = np.isfinite(m)
-    result, error = two_sum(anchored(m), log_hi)
-    result += np.where(np.isfinite(result), error + log_lo, 0.0)
-    result = np.where(finite, result, np.log(np.abs(hi)))
-    loss = np.abs(log_hi)
-    if weighted:
-        loss = loss + sums.size / np.abs(hi)
-    # A sum of 0 says nothing: its terms may have covered others that are far smaller.
-    settled = (hi != 0) & (ERROR[plain] * loss <= ACCEPTED[plain] * np.abs(result))
-    doubtful = finite & (sums.size > 0) & ~settled
-    return Rows(result, sign), doubtful
-
-
-def _refined(
-    grid: Grid, views: list[npt.NDArray[Any]], boxes: list[Box], places: npt.NDArray[np.intp], sums: Sums
-) -> Rows:
-    """Compute chosen rows in wide arithmetic, and in exact arithmetic where that is not enough."""
-    m = sums.state.m[places]
-
-    def partial_sums(box: Box) -> list[FloatArray]:
-        a, *b = (grid.load(view[box])[places] for view in views)
-        return _wide_terms(a, b[0] if b else None, m)
-
-    words = [word for part in for_each(partial_sums, boxes, parallel=grid.parallel) for word in part]
-    total = compress(words, 3)
-    sign = np.sign(total[0])
-    log = wide_log([word * sign for word in total])
-    head, tail = compress([m, *log], 2)
-    result = head + tail
-    loss = sums.size[places] / np.abs(total[0]) * np.minimum(1.0, np.abs(log[0]) * 2.0**12)
-    settled = (total[0] != 0) & (loss * WIDE_ERROR <= WIDE_ACCEPTED * np.abs(result))
-    for i in np.flatnonzero(~settled):
-        a, *b = (np.concatenate([grid.load(view[box])[places[i]] for box in boxes]) for view in views)
-        weights = b[0] if b else np.ones_like(a)
-        a[weights == 0] = -np.inf
-        result[i], sign[i] = exact.real_logsumexp(a.tolist(), weights.tolist())
+    parts = for_each(sums_of, boxes, parallel=not alone)
+    m = parts[0][2]
+    total = tier.rest_total([words for words, _, _ in parts], grid.columns, max(n for _, n, _ in parts))
+    result, good = _added_up(m, *tier.logarithm(total, read), dtype)
+    sign = np.where(np.isneginf(m), 0.0, np.where(np.isnan(m), np.nan, 1.0))
+    endless = ~np.isfinite(m)
+    result[endless] = m[endless]
+    left = np.flatnonzero(~good & ~endless)
+    for wider in tiers.wider(dtype):
+        if left.size:
+            sums = tiers.total(wider, read, left, m[left])
+            result[left], good = _added_up(m[left], *tiers.logarithm(wider, sums, read, left), dtype)
+            left = left[~good]
+    for i in left:
+        row = np.concatenate(list(read(np.array([i]))), axis=1)[0]
+        result[i], _ = exact.real_logsumexp(row.tolist(), np.ones_like(row).tolist(), dtype)
     return Rows(result, sign)
 
 
-def _wide_terms(a: FloatArray, b: FloatArray | None, m: FloatArray) -> list[FloatArray]:
-    """Give words whose sum is that of b exp(a - m) over each row."""
-    if b is not None:
+def _added_up(
+    m: FloatArray, words: list[FloatArray], slack: FloatArray, dtype: np.dtype[Any]
+) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+    """Round m + words to the dtype, and tell where that is decided."""
+    if len(words) == 2:
+        hi, error = two_sum(anchored(m), words[0])
+        return between(hi, error + words[1], slack, dtype)
+    hi, lo, rest = compress([anchored(m), *words], 3)
+    return between(hi, lo, slack + np.abs(rest), dtype)
+
+
+def _weighted(grid: Grid, views: list[npt.NDArray[Any]], boxes: list[Box], dtype: np.dtype[Any]) -> Rows:
+    """Compute the rows that lie in boxes, with weights."""
+    parallel = len(boxes) > 1
+    m: FloatArray = np.empty(0)
+
+    def load(box: Box, rows: Any = slice(None)) -> list[FloatArray]:
+        return [grid.load(view[box])[rows] for view in views]
+
+    def sums(tier: Tier | None, rows: Any) -> Sums:
+        def part(box: Box) -> Sums:
+            a, b = load(box, rows)
+            largest = top(a, b)
+            return row_sums(a, b, m[rows] if m.size else largest, tier)
+
+        return added(for_each(part, boxes, parallel=parallel))
+
+    if parallel:  # else the one box finds it
+        m = np.maximum.reduce(for_each(lambda box: top(*load(box)), boxes, parallel=True), axis=0)
+    plain = is_plain(dtype)
+    first = sums(None if plain else tiers.DOUBLE, slice(None))
+    m = first.m
+    rows, good = _signed(first, _plain_log if plain else tiers.DOUBLE.log, dtype)
+    left = np.flatnonzero(~good)
+    wild = np.isinf(first.slack)
+    for wider in tiers.wider(dtype):
+        tried = left[~wild[left]]
+        if tried.size:
+            (rows.result[tried], rows.sign[tried]), good = _signed(sums(wider, tried), wider.log, dtype)
+            left = np.setdiff1d(left, tried[good])
+    for i in left:
+        a, b = (np.concatenate(each, axis=1)[0] for each in zip(*(load(box, [i]) for box in boxes), strict=True))
         a[b == 0] = -np.inf
-    d, d_lo = shifted(a, m[:, None])
-    words = wide_exp(np.clip(d, LOWEST, 0.0), d_lo)
-    scale = np.ones((len(a), 1))
-    if b is not None:
-        words = [half for word in words for half in two_product(word, b)]
-        scale = exponent_above(np.maximum.reduce(np.abs(b), axis=1, keepdims=True))
-    return wide_sums(words, scale)
+        rows.result[i], rows.sign[i] = exact.real_logsumexp(a.tolist(), b.tolist(), dtype)
+    return rows
+
+
+def _plain_log(words: list[FloatArray]) -> tuple[list[FloatArray], FloatArray]:
+    hi, lo = log_words(*words)
+    return [hi, lo], LOG_ERROR * np.abs(hi)
+
+
+def _signed(
+    sums: Sums, log: Callable[[list[FloatArray]], tuple[list[FloatArray], FloatArray]], dtype: np.dtype[Any]
+) -> tuple[Rows, npt.NDArray[np.bool_]]:
+    """Give m + log(abs(sum)) and the sign of the sum, and tell where both are decided."""
+    words = compress(sums.words, 3 if len(sums.words) > 2 else 2)
+    sign = np.sign(words[0])
+    known = sums.slack < KNOWN * np.abs(words[0])
+    logs, error = log([np.where(known, word * sign, float(i == 0)) for i, word in enumerate(words)])
+    slack = np.where(known, error + sums.slack / np.abs(words[0]) * (1 + 2 * KNOWN), 1.0)
+    result, good = _added_up(sums.m, logs, slack, dtype)
+    good &= known
+    # No terms leave nothing, and infinite ones whatever they say.
+    empty = np.isneginf(sums.m) & (sums.infinite == 0)
+    result[empty], sign[empty], good[empty] = -np.inf, 0.0, True
+    endless = sums.infinite != 0
+    result[endless], sign[endless] = np.abs(sums.infinite[endless]), np.sign(sums.infinite[endless])
+    good[endless] = True
+    return Rows(result, sign), good

@@ -1,17 +1,25 @@
-"""softmax and log_softmax of any axes, block by block."""
+"""softmax and log_softmax of any axes, correctly rounded, block by block.
+
+A block of whole rows is computed by the first tier, and what that has doubts about by `settle`, before it is written. A
+row that is too long for a block goes in pieces: its maximum, its sum, its results. Where the output is the input, the
+results are looked through for doubts once before any is written, since to settle one takes the whole row.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from cupysoft.host.blocks import Box, Grid
-from cupysoft.host.states import State, log_probabilities, merge_all, probabilities, row_state
+from cupysoft.host.first_tier import FirstTier, Logs, Terms, first_tier
+from cupysoft.host.settle import settle_logs, settle_shares
 from cupysoft.host.threads import for_each, ieee_arithmetic
-from cupysoft.host.words import FloatArray, exponent_above, sum_words
+from cupysoft.host.tiers import Read, Total
+from cupysoft.host.words import FloatArray
 
 __all__ = ["is_plain", "log_softmax", "softmax"]
 
@@ -36,98 +44,149 @@ def softmax(x: npt.NDArray[Any], axes: tuple[int, ...], out: npt.NDArray[Any]) -
     out : ndarray
         Array of the shape of `x`; may be `x` itself.
     """
-    plain = is_plain(out.dtype)
-
-    def whole(values: FloatArray) -> FloatArray:
-        return probabilities(values, np.maximum.reduce(values, axis=1), None, plain=plain)
-
-    def part(values: FloatArray, state: State) -> FloatArray:
-        total = np.where(np.isfinite(state.m), state.l_hi, np.nan)
-        return probabilities(values, state.m, total, plain=plain)
-
-    _walk(x, axes, out, plain, whole, _in_pieces if plain else _by_states(part, plain=plain))
+    _walk(x, axes, out, _Shares(first_tier(out.dtype)))
 
 
 def log_softmax(x: npt.NDArray[Any], axes: tuple[int, ...], out: npt.NDArray[Any]) -> None:
     """Write the logarithm of the softmax of `x` over `axes` to `out`; parameters as for :func:`softmax`."""
-    plain = is_plain(out.dtype)
-
-    def part(values: FloatArray, state: State) -> FloatArray:
-        return log_probabilities(values, state, plain=plain)
-
-    def whole(values: FloatArray) -> FloatArray:
-        return part(values, row_state(values.copy(order="K"), plain=plain))
-
-    _walk(x, axes, out, plain, whole, _by_states(part, plain=plain))
+    _walk(x, axes, out, _LogShares(first_tier(out.dtype)))
 
 
-_Rows: TypeAlias = Callable[[Grid, npt.NDArray[Any], npt.NDArray[Any], Box], None]
-"""Computes the rows of one box of the batch, which are too long for a block, from a view to another."""
+class _Found(NamedTuple):
+    """What results need of their rows: largest elements, totals, and logarithms where they are asked for."""
+
+    m: FloatArray
+    total: Total
+    logs: Logs
 
 
-def _walk(
-    x: npt.NDArray[Any],
-    axes: tuple[int, ...],
-    out: npt.NDArray[Any],
-    plain: bool,
-    whole: Callable[[FloatArray], FloatArray],
-    long_rows: _Rows,
-) -> None:
-    """Apply `whole` to blocks of whole rows or, where rows are too long for that, `long_rows` to boxes of the batch."""
-    grid = Grid(x, axes, plain=plain)
+class _Shares:
+    """softmax: the terms of the sum are those of the result."""
+
+    keeps_terms = True
+
+    def __init__(self, tier: FirstTier) -> None:
+        self.tier = tier
+
+    def sums(self, terms: Terms) -> list[FloatArray]:
+        return self.tier.share_sums(terms)
+
+    def found(self, m: FloatArray, parts: list[list[FloatArray]], columns: int, piece: int, read: Read) -> _Found:
+        return _Found(m, self.tier.share_total(parts, columns, piece), ([], m))
+
+    def results(self, values: FloatArray | None, terms: Terms | None, found: _Found) -> tuple[FloatArray, Any]:
+        """Give results and doubts of a block, from its terms or, without them, from its values."""
+        if terms is None:
+            assert values is not None
+            terms = self.tier.terms(values, found.m)
+        return self.tier.shares(terms, found.total)
+
+    def settled(self, x: FloatArray, row: Any, found: _Found, read: Read) -> FloatArray:
+        return settle_shares(x, row, found.m, found.total, read, self.tier.dtype)
+
+
+class _LogShares(_Shares):
+    """log_softmax: the terms serve the sum only."""
+
+    keeps_terms = False
+
+    def sums(self, terms: Terms) -> list[FloatArray]:
+        return self.tier.rest_sums(terms)
+
+    def found(self, m: FloatArray, parts: list[list[FloatArray]], columns: int, piece: int, read: Read) -> _Found:
+        total = self.tier.rest_total(parts, columns, piece)
+        return _Found(m, total, self.tier.logarithm(total, read))
+
+    def results(self, values: FloatArray | None, terms: Terms | None, found: _Found) -> tuple[FloatArray, Any]:
+        assert values is not None
+        return self.tier.log_shares(values, found.m, found.logs)
+
+    def settled(self, x: FloatArray, row: Any, found: _Found, read: Read) -> FloatArray:
+        return settle_logs(x, row, found.m, found.total, found.logs, read, self.tier.dtype)
+
+
+def _walk(x: npt.NDArray[Any], axes: tuple[int, ...], out: npt.NDArray[Any], kind: _Shares) -> None:
+    grid = Grid(x, axes, plain=is_plain(out.dtype))
     source, target = grid.ordered(x), grid.ordered(out)
-
-    def one_block(batch: Box) -> None:
-        values = grid.load(source[batch])
-        grid.save(whole(values), target[batch])
-
     if len(grid.pieces()) == 1:
-        for_each(one_block, grid.batches(), parallel=grid.parallel)
+        for_each(lambda batch: _whole(grid, source, target, batch, kind), grid.batches(), parallel=grid.parallel)
         return
+    in_place = np.may_share_memory(x, out)
     with ieee_arithmetic():
         for batch in grid.batches():
-            long_rows(grid, source, target, batch)
+            _in_pieces(grid, source, target, batch, kind, in_place=in_place)
 
 
-def _by_states(part: Callable[[FloatArray, State], FloatArray], *, plain: bool) -> _Rows:
-    """Merge the states of the pieces of each row, and apply `part` to the pieces with the row's state."""
+def _whole(grid: Grid, source: npt.NDArray[Any], target: npt.NDArray[Any], batch: Box, kind: _Shares) -> None:
+    """Compute the rows of one box of the batch at once."""
 
-    def rows(grid: Grid, source: npt.NDArray[Any], target: npt.NDArray[Any], batch: Box) -> None:
-        boxes = grid.boxes(batch)
-        states = for_each(lambda box: row_state(grid.load(source[box]), plain=plain), boxes, parallel=True)
-        state = merge_all(states)
-        for_each(lambda box: grid.save(part(grid.load(source[box]), state), target[box]), boxes, parallel=True)
+    def read(rows: Any) -> Iterator[FloatArray]:
+        yield grid.load(source[batch])[rows]
 
-    return rows
+    values = grid.load(source[batch])
+    m = np.maximum.reduce(values, axis=1)
+    spent = values.copy(order="K") if kind.tier.uses_up and not kind.keeps_terms else values
+    terms = kind.tier.terms(spent, m)
+    found = kind.found(m, [kind.sums(terms)], grid.columns, grid.columns, read)
+    results, doubts = kind.results(values, terms, found)
+    if doubts.any():
+        row, column = np.nonzero(doubts)
+        results[row, column] = kind.settled(grid.load(source[batch])[row, column], row, found, read)
+    grid.save(results, target[batch])
 
 
-def _in_pieces(grid: Grid, source: npt.NDArray[Any], target: npt.NDArray[Any], batch: Box) -> None:
-    """Write the softmax, in plain float64: the maximum first, so that each exp is taken once, and kept if it can be."""
+def _in_pieces(
+    grid: Grid, source: npt.NDArray[Any], target: npt.NDArray[Any], batch: Box, kind: _Shares, *, in_place: bool
+) -> None:
+    """Compute the rows of one box of the batch piece by piece; terms are kept for the results if they can be."""
     boxes = grid.boxes(batch)
-    largest = for_each(lambda box: grid.largest(source[box]), boxes, parallel=True)
-    m = np.maximum.reduce(largest, axis=0)[:, None]
-    kept: list[FloatArray | None] = [None] * len(boxes)
+    places = range(len(boxes))
 
-    def terms(box: Box) -> FloatArray:
-        values = grid.load(source[box])
-        values -= m
-        np.exp(values, out=values)
-        return values
+    def read(rows: Any) -> Iterator[FloatArray]:
+        return (grid.load(source[box])[rows] for box in boxes)
 
-    def total_of(place: int) -> FloatArray:
-        values = terms(boxes[place])
-        if len(m) * grid.columns <= KEPT:
-            kept[place] = values
-        return np.asarray(np.add.reduce(values, axis=1))
+    m = np.maximum.reduce(for_each(lambda box: grid.largest(source[box]), boxes, parallel=True), axis=0)
+    kept: list[Terms | None] = [None] * len(boxes)
+    room = kind.keeps_terms and len(m) * grid.columns <= KEPT
 
-    totals = np.stack(for_each(total_of, range(len(boxes)), parallel=True), axis=1)
-    # There may be thousands of pieces, and one rounding for each would be too many.
-    total = sum_words(totals, scale=exponent_above(np.maximum.reduce(totals, axis=1, keepdims=True)))[0][:, None]
+    def sums_of(place: int) -> tuple[list[FloatArray], int]:
+        terms = kind.tier.terms(grid.load(source[boxes[place]]), m)
+        if room:
+            kept[place] = terms
+        return kind.sums(terms), terms[0].shape[1]
 
-    def finish(place: int) -> None:
-        values = kept[place]
-        values = terms(boxes[place]) if values is None else values
-        values /= total
-        grid.save(values, target[boxes[place]])
+    parts = for_each(sums_of, places, parallel=True)
+    found = kind.found(m, [words for words, _ in parts], grid.columns, max(n for _, n in parts), read)
 
-    for_each(finish, range(len(boxes)), parallel=True)
+    def finish(place: int, *, write: bool) -> tuple[Any, FloatArray]:
+        """Compute a piece, and give the places where there are doubts, and the elements there."""
+        box, terms = boxes[place], kept[place]
+        values = grid.load(source[box]) if terms is None else None
+        if terms is not None and not write:
+            terms = tuple(term.copy(order="K") for term in terms)
+        results, doubts = kind.results(values, terms, found)
+        spots = np.nonzero(doubts)
+        x = grid.load(source[box])[spots] if spots[0].size else np.empty(0)
+        if write:
+            grid.save(results, target[box])
+        return spots, x
+
+    doubted = for_each(functools.partial(finish, write=not in_place), places, parallel=True)
+    x, row = (np.concatenate(each) for each in zip(*((x, at[0]) for at, x in doubted), strict=True))
+    settled = kind.settled(x, row, found, read) if x.size else x
+    if in_place:
+        for_each(functools.partial(finish, write=True), places, parallel=True)
+    cuts = np.cumsum([len(x) for _, x in doubted])
+    for box, (spots, _), values in zip(boxes, doubted, np.split(settled, cuts[:-1]), strict=True):
+        if values.size:
+            _patch(grid, target[box], spots, values)
+
+
+def _patch(grid: Grid, block: npt.NDArray[Any], at: Any, values: FloatArray) -> None:
+    """Write single results into a block."""
+    split = len(grid.batch_shape)
+    shapes = block.shape[:split], block.shape[split:]
+    parts = (np.unravel_index(i, shape) for i, shape in zip(at, shapes, strict=True) if shape)
+    index: Any = tuple(each for part in parts for each in part)
+    # The values are numbers of the block's type already.
+    block[index] = values.astype(block.dtype)

@@ -10,12 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cupysoft.host.exponential import LOWEST, exp_parts, exp_words, log_words, scale_by_power
+from cupysoft.host.exponential import LOWEST, exp_parts, exp_words, scale_by_power
 from cupysoft.host.words import FloatArray, add_words, fast_two_sum, sum_words, two_product, two_sum
 
-__all__ = ["State", "anchored", "identity", "log_total", "merge", "merge_all", "row_state", "shifted"]
-
-ONE_STEP = 1.0 + 2.0**-52
+__all__ = ["State", "anchored", "identity", "merge", "merge_all", "row_state", "shifted"]
 
 
 class State(NamedTuple):
@@ -97,14 +95,6 @@ def row_state(values: FloatArray, *, plain: bool) -> State:
     return State(m, hi, np.where(np.isfinite(hi), lo, 0.0))
 
 
-def log_total(state: State, *, plain: bool) -> tuple[FloatArray, FloatArray | float]:
-    """Give log(l) as two words (the second is 0 if `plain`), accurate in itself even where l is nearly 1."""
-    if plain:
-        above = (state.l_hi - 1.0) + state.l_lo
-        return np.where(above > -0.5, np.log1p(above), np.log(state.l_hi)), 0.0
-    return log_words(state.l_hi, state.l_lo)
-
-
 def probabilities(values: FloatArray, m: FloatArray, total: FloatArray | None, *, plain: bool) -> FloatArray:
     """Turn (rows, columns) `values` into exp(values - m) / total; the total is that of `values` if None."""
     if plain:
@@ -121,23 +111,3 @@ def probabilities(values: FloatArray, m: FloatArray, total: FloatArray | None, *
     f /= total[:, None]
     # Scaled only now, so that a subnormal result is rounded once.
     return scale_by_power(f, k)
-
-
-def log_probabilities(values: FloatArray, state: State, *, plain: bool) -> FloatArray:
-    """Turn (rows, columns) `values` into values - m - log(l)."""
-    anchor = anchored(state.m)[:, None]
-    log_hi, log_lo = log_total(state, plain=plain)
-    if plain:
-        values -= anchor
-        # The true result lies below x - m, if only by exp(-700). Where float64 cannot tell them apart, and x - m is a
-        # tie of the narrow type, it is this one step that rounds it away from zero.
-        below = values * ONE_STEP
-        values -= log_hi[:, None]
-        return np.minimum(values, below, out=values)
-    d, d_lo = two_sum(values, -anchor)
-    result, error = two_sum(d, -log_hi[:, None])
-    error += d_lo - np.asarray(log_lo)[:, None]
-    # Infinite words make NaN of their error, which means nothing.
-    error[~np.isfinite(result)] = 0.0
-    result += error
-    return result

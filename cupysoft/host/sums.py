@@ -1,4 +1,4 @@
-"""The state of weighted rows: signed sums of b exp(a - m), and how much they cancel."""
+"""Sums of weighted rows, b exp(a - m): signed, with the sum of their terms' sizes and a bound of their error."""
 
 from __future__ import annotations
 
@@ -6,30 +6,33 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cupysoft.host.exponential import LOWEST, exp_words
-from cupysoft.host.states import State, anchored, merge_all, row_state, shifted
-from cupysoft.host.words import FloatArray, exponent_above, sum_words, two_product
+from cupysoft.host import plain
+from cupysoft.host.exponential import scale_by_power
+from cupysoft.host.states import State, anchored, merge_all
+from cupysoft.host.tiers import Tier
+from cupysoft.host.words import FloatArray, compress, exponent_above, two_product, two_sum
 
-__all__ = ["Sums", "merge_sizes", "merge_sums", "row_sums"]
+__all__ = ["WILD_HIGH", "WILD_LOW", "Sums", "added", "merge_sizes", "row_sums", "top"]
 
 WILD_HIGH, WILD_LOW = 2.0**400, 2.0**-400
 """Weights outside of these could over- or underflow in products; their rows are left to exact arithmetic."""
 
+LOST = 2.0**-550
+"""More than a term below exp(LOWEST) weighs, or underflow takes: beside sizes above WILD_LOW next to nothing."""
+
 
 class Sums(NamedTuple):
-    """Signed sum of the terms of rows, and the sum of their sizes, both relative to exp(state.m).
+    """Sums of rows over exp(m) as words, the sizes of their terms, a bound of the error, and what infinite terms make.
 
-    Where m is not finite the sum says all: plus or minus infinity, NaN, or 0. A row for exact arithmetic has an
-    infinite size.
+    `infinite` is plus or minus infinity, NaN, or 0 where all terms are finite. A row for exact arithmetic has an
+    infinite slack.
     """
 
-    state: State
+    m: FloatArray
+    words: list[FloatArray]
     size: FloatArray
-
-
-def merge_sums(sums: list[Sums]) -> Sums:
-    """Give the sums of the terms of all."""
-    return Sums(merge_all([each.state for each in sums]), merge_sizes([(each.state.m, each.size) for each in sums]))
+    slack: FloatArray
+    infinite: FloatArray
 
 
 def merge_sizes(sizes: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
@@ -38,24 +41,38 @@ def merge_sizes(sizes: list[tuple[FloatArray, FloatArray]]) -> FloatArray:
     return np.where(np.isinf([size for _, size in sizes]).any(axis=0), np.inf, merged)
 
 
-def row_sums(a: FloatArray, b: FloatArray | None, *, plain: bool) -> Sums:
-    """Give the sums of the rows of (rows, columns) `a` with weights `b`; both are used up."""
-    if b is None:
-        state = row_state(a, plain=plain)
-        return Sums(state, state.l_hi)
+def top(a: FloatArray, b: FloatArray) -> FloatArray:
+    """Give the largest exponent of each row that has a weight; -inf is written over those that have none."""
     a[b == 0] = -np.inf
+    return np.asarray(np.maximum.reduce(a, axis=1))
+
+
+def added(parts: list[Sums]) -> Sums:
+    """Give the sums of the terms of all; they have one anchor."""
+    m, words = parts[0][:2]
+    for part in parts[1:]:
+        words = compress([*words, *part.words], 4)
+    rest = (np.add.reduce([part[i] for part in parts], axis=0) for i in (2, 3, 4))
+    return Sums(m, words, *rest)
+
+
+def row_sums(a: FloatArray, b: FloatArray, m: FloatArray, tier: Tier | None) -> Sums:
+    """Sum the rows of (rows, columns) `a` with weights `b` and the anchor `m`; in one word where the tier is None.
+
+    Weights of zero must have been seen to by `top`. Both arrays are used up.
+    """
+    columns = a.shape[1]
     infinite = _infinite_terms(a, b)
-    m = np.maximum.reduce(a, axis=1)
     size_of_b = np.abs(b)
     wild = np.maximum.reduce(size_of_b, axis=1) > WILD_HIGH
     size_of_b[b == 0] = 1.0
     wild |= np.minimum.reduce(size_of_b, axis=1) < WILD_LOW
-    hi, lo, size = _finite_sums(a, b, anchored(m)[:, None], plain=plain)
-    hi, size = np.where(wild, 1.0, hi), np.where(wild, np.inf, size)
-    given = ~np.isfinite(infinite)
-    hi = np.where(given, infinite, np.where(np.isneginf(m), 0.0, hi))
-    m = np.where(np.isnan(infinite), np.nan, np.where(given, np.inf, m))
-    return Sums(State(m, hi, np.where(np.isfinite(hi) & ~wild, lo, 0.0)), size)
+    anchor = anchored(m)[:, None]
+    words, size, error, scale = _plain(a, b, anchor) if tier is None else _wider(a, b, anchor, tier)
+    slack = error * size * (1 + 2.0**-20) + columns * LOST
+    if tier is not None:
+        slack += tier.sum_floor * scale
+    return Sums(m, words, size, np.where(wild, np.inf, slack), infinite)
 
 
 def _infinite_terms(a: FloatArray, b: FloatArray) -> FloatArray:
@@ -67,19 +84,25 @@ def _infinite_terms(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.asarray(np.where(ordinary, 0.0, b * factor).sum(axis=1))
 
 
-def _finite_sums(
-    a: FloatArray, b: FloatArray, anchor: FloatArray, *, plain: bool
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Give the two-word sum of b exp(a - anchor) and the sum of its terms' sizes."""
-    low = None
-    if plain:
-        terms = b * np.exp(a - anchor)
-    else:
-        d, d_lo = shifted(a, anchor)
-        e, e_lo = exp_words(np.clip(d, LOWEST, 0.0), d_lo)
-        terms, error = two_product(b, e)
-        low = error + b * e_lo
+def _plain(a: FloatArray, b: FloatArray, anchor: FloatArray) -> tuple[list[FloatArray], FloatArray, float, FloatArray]:
+    """Sum in one word. x - m is off by at most 700 u, exp by EXP_ERROR, and the product with b by one rounding."""
+    terms = plain.exp_word(plain.lowered(a, anchor))
+    terms *= b
     sizes = np.abs(terms)
     scale = exponent_above(np.maximum.reduce(sizes, axis=1, keepdims=True))
-    hi, lo = sum_words(terms, low, scale=scale, relative=not plain)
-    return hi, lo, np.add.reduce(sizes, axis=1)
+    hi, lo = plain.sums(terms, scale)
+    error = plain.U * (-plain.LOWEST + plain.EXP_ERROR + 1.01 + plain.depth(a.shape[1]))
+    return [hi, lo], np.add.reduce(sizes, axis=1), error, scale[:, 0]
+
+
+def _wider(
+    a: FloatArray, b: FloatArray, anchor: FloatArray, tier: Tier
+) -> tuple[list[FloatArray], FloatArray, float, FloatArray]:
+    """Sum in the words of a tier, whose products with the weights are exact."""
+    d, d_lo = two_sum(a, -anchor)
+    d_lo[~(d >= plain.LOWEST)] = 0.0
+    words, power = tier.exp(np.maximum(d, plain.LOWEST, out=d), d_lo)
+    terms = [half for word in words for half in two_product(scale_by_power(word, power), b)]
+    sizes = np.abs(terms[0])
+    scale = exponent_above(np.maximum.reduce(np.abs(b), axis=1, keepdims=True))
+    return tier.sums(terms, 2 * scale), np.add.reduce(sizes, axis=1), tier.sum_error, 2 * scale[:, 0]

@@ -15,7 +15,7 @@ from cupysoft.host.exponential import MAGIC, scale_by_power
 from cupysoft.host.fixed import exp_table, log2_words, to_words
 from cupysoft.host.words import BIN_ANCHOR, FloatArray, compress, fast_two_sum, two_product, two_sum
 
-__all__ = ["WIDE_ERROR", "wide_exp", "wide_log", "wide_sums"]
+__all__ = ["WIDE_ERROR", "wide_exp", "wide_exp_parts", "wide_log", "wide_sums"]
 
 WIDE_ERROR = 2.0**-114
 """Bound of the error of `wide_sums`, relative to the sum of the sizes of its terms, and of `wide_log`; times
@@ -38,6 +38,12 @@ def _reciprocal(n: int) -> tuple[float, ...]:
 
 def wide_exp(d: FloatArray, d_lo: FloatArray | float) -> list[FloatArray]:
     """Give exp(d + d_lo) as words; `d` in [-800, 700]. The first is a power of two times a table entry."""
+    words, power = wide_exp_parts(d, d_lo)
+    return [scale_by_power(word, power) for word in words]
+
+
+def wide_exp_parts(d: FloatArray, d_lo: FloatArray | float) -> tuple[list[FloatArray], Any]:
+    """Give (words, k): exp(d + d_lo) is 2^k times the sum of the words; `d` in [-800, 700]."""
     steps = d * PER_STEP + MAGIC
     number = steps.view(np.int64) - np.float64(MAGIC).view(np.int64)
     steps -= MAGIC
@@ -48,7 +54,7 @@ def wide_exp(d: FloatArray, d_lo: FloatArray | float) -> list[FloatArray]:
     p, p_error = two_product(t0, q)
     words = [t0, p, t1, (t0 * q_lo + t1 * q) + (p_error + t2)]
     number >>= 11
-    return [scale_by_power(word, number) for word in words]
+    return words, number
 
 
 def _remainder(d: FloatArray, d_lo: FloatArray | float, steps: FloatArray) -> tuple[FloatArray, FloatArray]:

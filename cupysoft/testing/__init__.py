@@ -1,7 +1,7 @@
 """For tests of numerical code: distances in ulps, rigorous references, and strategies for Hypothesis.
 
-``reference`` needs python-flint and ``strategies`` needs Hypothesis; both come with the ``test`` extra and are imported
-when they are first asked for.
+``reference`` and ``quick_reference`` need python-flint and ``strategies`` needs Hypothesis; both come with the ``test``
+extra and are imported when they are first asked for.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from types import ModuleType
 from cupysoft.errors import MissingDependencyError
 from cupysoft.testing.ulp import ulp_distance
 
-__all__ = ["reference", "strategies", "ulp_distance"]
+__all__ = ["quick_reference", "reference", "strategies", "ulp_distance"]
 
-_NEEDS = {"reference": "python-flint", "strategies": "hypothesis"}
+_NEEDS = {"quick_reference": "python-flint", "reference": "python-flint", "strategies": "hypothesis"}
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from cupysoft.errors import MissingDependencyError
+from cupysoft.errors import MissingDependencyError, UndecidedError
 
 try:
     import flint
@@ -21,6 +21,7 @@ __all__ = ["decide", "decide_complex", "round_dyadic"]
 
 FIRST_PRECISION = 160
 LAST_PRECISION = 1 << 17
+BELOW = 1 << 13  # bits behind a number: more than lie between any two that float64 holds
 
 # Significant bits, exponent of the smallest subnormal, exponent just above the largest finite value.
 _FORMATS = {
@@ -49,17 +50,30 @@ def round_dyadic(mantissa: int, exponent: int, dtype: np.dtype[Any]) -> float:
     return sign * math.ldexp(size, exponent)
 
 
-def decide(balls: Callable[[], list[Any]], dtype: np.dtype[Any]) -> list[float]:
-    """Evaluate `balls` with rising precision until each has one rounding to `dtype`."""
+def decide(balls: Callable[[], list[Any]], dtype: np.dtype[Any], ceilings: list[Any] | None = None) -> list[float]:
+    """Evaluate `balls` with rising precision until each has one rounding to `dtype`.
+
+    Values may be known to lie below `ceilings`, exact numbers, by however little: no ball would ever tell.
+
+    Raises
+    ------
+    UndecidedError
+        If LAST_PRECISION bits do not tell; the error has the number of bits.
+    """
     precision = FIRST_PRECISION
     while True:
         with flint.ctx.workprec(precision):
-            rounded = [_rounding(ball, dtype) for ball in balls()]
+            found = balls()
+            rounded = [_rounding(b, dtype, c) for b, c in zip(found, ceilings or [None] * len(found), strict=True)]
         if all(value is not None for value in rounded):
             return [value for value in rounded if value is not None]
         precision *= 2
         if precision > LAST_PRECISION:
-            raise ArithmeticError(f"the rounding to {dtype.name} is not decided with {LAST_PRECISION} bits")
+            raise UndecidedError(
+                f"reference: the rounding to {dtype.name} is not decided with {precision // 2} bits; the value lies "
+                "nearer than that to a point half way between two numbers, or on it",
+                precision // 2,
+            )
 
 
 def decide_complex(ball: Callable[[], Any]) -> complex:
@@ -75,9 +89,12 @@ def decide_complex(ball: Callable[[], Any]) -> complex:
         precision *= 2
 
 
-def _rounding(ball: Any, dtype: np.dtype[Any]) -> float | None:
-    """Give the one value that all of `ball` rounds to, or None."""
+def _rounding(ball: Any, dtype: np.dtype[Any], ceiling: Any | None = None) -> float | None:
+    """Give the one value that all of `ball` below the ceiling rounds to, or None."""
     low, high = (_nearest(end, dtype) for end in (ball.lower(), ball.upper()))
+    if ceiling is not None and ball.upper() >= ceiling:
+        mantissa, exponent = ceiling.man_exp()
+        high = round_dyadic((int(mantissa) << BELOW) - 1, int(exponent) - BELOW, dtype)
     return high if low == high else None
 
 

@@ -13,8 +13,21 @@ from hypothesis.extra import numpy as hnp
 
 from cupysoft.errors import MissingDependencyError
 from cupysoft.simulator import Device
+from cupysoft.testing.trouble import FAMILIES, draw
 
-__all__ = ["KINDS", "axes", "devices", "dtypes", "lengths", "real_arrays", "schedules", "shapes", "views", "weights"]
+__all__ = [
+    "KINDS",
+    "axes",
+    "devices",
+    "dtypes",
+    "lengths",
+    "real_arrays",
+    "schedules",
+    "shapes",
+    "troublesome",
+    "views",
+    "weights",
+]
 
 KINDS = ("any", "narrow", "wide", "ties", "specials", "subnormal", "offset", "one leads", "normalised")
 """Characters of arrays that `real_arrays` draws: any bit pattern; normal with scale 1 and 40; few distinct values;
@@ -126,6 +139,35 @@ def _seeded(kind: str, seed: int, shape: tuple[int, ...], dtype: np.dtype[Any]) 
         largest = flat.max(axis=1, keepdims=True)
         flat -= largest + np.log(np.exp(flat - largest).sum(axis=1, keepdims=True))
     return np.asarray(x, np.float64)
+
+
+@st.composite
+def troublesome(
+    draw_from: st.DrawFn,
+    dtype: npt.DTypeLike | st.SearchStrategy[np.dtype[Any]] | None = None,
+    columns: int | st.SearchStrategy[int] | None = None,
+    *,
+    rows: int = 3,
+    families: Sequence[str] = tuple(FAMILIES),
+) -> npt.NDArray[Any]:
+    """Draw (rows, columns) finite values that seek trouble: see `cupysoft.testing.trouble.FAMILIES`.
+
+    Parameters
+    ----------
+    dtype : dtype or strategy, optional
+        ``dtypes()`` by default.
+    columns : int or strategy, optional
+        ``lengths()`` by default.
+    rows : int
+    families : sequence of str
+        Some of the names in `FAMILIES`.
+    """
+    dtype = dtypes() if dtype is None else dtype
+    wanted = np.dtype(draw_from(dtype) if isinstance(dtype, st.SearchStrategy) else dtype)
+    columns = lengths() if columns is None else columns
+    length = draw_from(columns) if isinstance(columns, st.SearchStrategy) else columns
+    family = draw_from(st.sampled_from(list(families)))
+    return draw(family, np.random.default_rng(draw_from(st.integers(0, 2**32 - 1))), (rows, length), wanted)
 
 
 @st.composite
