@@ -148,20 +148,28 @@ def _compile(options: argparse.Namespace) -> int:
 
 def _demo(options: argparse.Namespace) -> int:
     from cupysoft import demo
+    from cupysoft.demo_attention import attention_compared
 
     found = list(demo.backends())
     rungs = demo.ladder() if any(each.name.startswith("simulated") for each in found) else []
     compared = list(demo.comparisons(found))
+    attention = list(attention_compared(found))
     agreed = not any(each.differ_scipy or each.differ_reference for each in compared)
+    good = all(each.good for each in attention)
     if options.json:
-        parts: dict[str, Sequence[Any]] = {"ladder": rungs, "comparisons": compared}
+        parts: dict[str, Sequence[Any]] = {"ladder": rungs, "comparisons": compared, "attention": attention}
         content = {name: [dataclasses.asdict(each) for each in part] for name, part in parts.items()}
         print(json.dumps(content, indent=2))
-        return 0 if agreed else 1
+        return 0 if agreed and good else 1
     _print_ladder(rungs)
     _print_comparisons(compared)
-    print(f"\n{_verdict(compared) if agreed else 'SOME RESULTS DIFFER.'}")
-    return 0 if agreed else 1
+    print(f"\n{_verdict(compared) if agreed else 'SOME RESULTS DIFFER.'}\n")
+    _print_attention(attention)
+    print(f"\n{_ATTENTION_GOOD if good else 'SOME ERRORS OF ATTENTION ARE TOO LARGE.'}")
+    return 0 if agreed and good else 1
+
+
+_ATTENTION_GOOD = "No error of attention is above 1.5 times that of the naive composition and 2 ulp."
 
 
 def _verdict(compared: Sequence[Any]) -> str:
@@ -221,5 +229,26 @@ def _print_comparisons(compared: Sequence[Any]) -> None:
             "-" if each.scipy_milliseconds is None else f"{each.scipy_milliseconds:.2f}",
         ]
         for each in compared
+    ]
+    print(text_table(header, rows))
+
+
+def _print_attention(attention: Sequence[Any]) -> None:
+    print("Attention of normal numbers, one head of 64, beside the naive composition in the same dtype: the largest")
+    print("error, and the memory that is needed beside arguments and result\n")
+    header = ["backend", "dtype", "queries x keys", "error", "naive", "extra KiB", "naive KiB", "ms", "naive ms"]
+    rows = [
+        [
+            each.backend,
+            each.dtype,
+            f"{each.length} x {each.length}",
+            f"{each.error:.1e}",
+            f"{each.naive_error:.1e}",
+            each.extra // 1024,
+            each.naive_extra // 1024,
+            f"{each.milliseconds:.2f}",
+            f"{each.naive_milliseconds:.2f}",
+        ]
+        for each in attention
     ]
     print(text_table(header, rows))

@@ -57,13 +57,13 @@ class Backend:
     put: Callable[[Any], Any] = field(default=lambda x: x)
     get: Callable[[Any], Any] = field(default=lambda x: x)
 
-    def call(self, operation: str, x: Any, **kwargs: Any) -> Any:
+    def call(self, operation: str, *args: Any, **kwargs: Any) -> Any:
         """Call an operation of the package there."""
         function = getattr(cupysoft, operation)
         if self.device is None or self.name.startswith("GPU"):
-            return function(x, **kwargs)
+            return function(*args, **kwargs)
         with self.device:
-            return function(x, **kwargs)
+            return function(*args, **kwargs)
 
 
 @dataclass(frozen=True)

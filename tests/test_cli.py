@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import cupysoft
-from cupysoft import cli, demo
+from cupysoft import cli, demo, demo_attention
 from cupysoft.ops.ladder import RUNGS, Rung
 from cupysoft.simulator import Device
 
@@ -70,6 +70,20 @@ def test_demo_compares_every_backend(capsys: pytest.CaptureFixture[str]) -> None
     operations = ("softmax", "log_softmax", "logsumexp")
     assert seen >= {(backend, operation) for backend in ("host", "simulated") for operation in operations}
     assert all(each["differ_scipy"] == each["differ_reference"] == 0 for each in found["comparisons"])
+
+
+def test_demo_compares_attention(capsys: pytest.CaptureFixture[str]) -> None:
+    """Here on the host and a simulated device: errors like those of the naive composition, in a part of its memory."""
+    found = list(demo_attention.attention_compared(list(demo.backends())))
+    assert {(each.backend.split()[0], each.dtype) for each in found} >= {
+        ("host", "float32"), ("host", "float64"), ("simulated", "float16"), ("simulated", "float32")
+    }  # fmt: skip
+    for each in found:
+        assert each.good
+        assert each.extra < each.naive_extra / (8 if each.backend == "host" else 1)
+    cli._print_attention(found)
+    text = capsys.readouterr().out
+    assert all(word in text for word in ("2048 x 2048", "128 x 128", "naive KiB", "float16"))
 
 
 def test_demo_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:

@@ -24,7 +24,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("ops",),),
     (("",),),
     (("testing",), ("dask",), ("info",)),
-    (("demo",),),
+    (("demo", "demo_attention"),),
     (("cli",),),
     (("__main__",),),
 )
