@@ -23,7 +23,7 @@ __all__ = ["AttentionCompared", "attention_compared", "naive_attention"]
 
 _HEAD_DIM = 64
 #: Queries and keys: many where a call takes milliseconds, few where every instruction is simulated.
-_LENGTHS = {"host": 2048, "simulated": 128, "GPU": 4096}
+_LENGTHS = {"host": 1024, "simulated": 128, "GPU": 4096}
 #: NumPy has no BLAS for float16: on the host the naive composition would take seconds.
 _DTYPES = {"host": ("float32", "float64")}
 _ALL_DTYPES = ("float16", "float32", "float64")
