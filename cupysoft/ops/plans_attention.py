@@ -13,25 +13,31 @@ import numpy as np
 
 from cupysoft.arrays import MAX_AXES
 from cupysoft.attention_layout import ROLES, AttentionLayout, Role
+from cupysoft.errors import LaunchError
 from cupysoft.ops.plans_weighted import element_type
-from cupysoft.runtime.limits import limits_of
+from cupysoft.runtime.limits import limits_of, number_of
 from cupysoft.runtime.plan import Argument, KernelRef, Plan, Scratch, Step
 
 __all__ = ["attention"]
 
 _FMA = "attention/fma.cu"
+_HALF = "attention/half.cu"
 _MERGE = "attention/merge.cu"
 
 # Numbers of batch axes that kernels are compiled for. More axes than the last are compiled for as they come.
 _AXES = (1, 2, MAX_AXES)
 # Further than any key: what stands for no limit at all.
 _OPEN = 1 << 40
+# Kernels count queries and keys in 32 bits, and step a tile beyond the last one.
+_LONGEST = (1 << 31) - (1 << 10)
 # The widest access of a thread.
 _VECTOR_BYTES = 16
 # Keys of a tile, threads of a block, and bytes of a row of a slab (KEYS, THREADS and CHUNKS in fma.cu).
 _KEYS = 64
 _THREADS = 256
 _SLAB_BYTES = 256
+# Columns of tiles of queries, keys and values for matrix instructions.
+_SIZES = (32, 64, 96, 128, 192, 256)
 # Queries that share the keys out over blocks where there are more of these than a part.
 _FEW_QUERIES = 64
 # Keys of a part: a block reads a few hundred KiB of keys and values, long beside the time to start it.
@@ -56,11 +62,15 @@ def attention(layout: AttentionLayout, arch: str) -> Plan:
     Plan
         Roles of `cupysoft.attention_layout.ROLES`, as far as the call has them.
     """
+    for name, length in (("q_len", layout.q_len), ("kv_len", layout.kv_len)):
+        if length > _LONGEST:
+            raise LaunchError(f"attention: {name} is {length}; on a device it must be from 0 to {_LONGEST}")
     batches = _count(layout)
     if batches == 0:
         return Plan(())
     call = _Call.of(layout)
-    return _finished(layout, call, batches, _by_fma(layout, call, batches, arch))
+    planned = _by_halves if _has_halves(layout, arch) else _by_fma
+    return _finished(layout, call, batches, planned(layout, call, batches, arch))
 
 
 @dataclass(frozen=True)
@@ -86,7 +96,7 @@ class _Call:
         ]
         whole = [
             layout.q_len, layout.kv_len, layout.head_dim, layout.value_dim,
-            _OPEN if options.left is None else options.left, _OPEN if options.right is None else options.right,
+            _distance(options.left), _distance(options.right),
             int(options.top_left), 1, layout.kv_len if parts == 1 else _PART, parts,
         ]  # fmt: skip
         real = [options.scale, options.softcap or 0.0]
@@ -113,12 +123,39 @@ def _by_fma(layout: AttentionLayout, call: _Call, batches: int, arch: str) -> St
     # What a thread keeps of the output must leave registers for mask, bias and the rest.
     most = 2 if accumulator == 8 or (value_slabs > 2 and call.options != _PLAIN) else 4
     rows = next((n for n in (4, 2, 1) if n <= most and shared(n) <= limits_of(arch).shared), 1)
-    width = _width(layout, ("q", "k", "v", "out"))
+    width = _width(layout, ("q", "k", "v", "out"), whole=True)
     element = element_type(layout.dtype)
     name = f"attention_fma<{element}, {call.options}, {call.axes}, {rows}, {value_slabs}, {width}>"
     tiles = -(-layout.q_len // (16 * rows))
     grid = (batches * tiles * call.parts, 1, 1)
     return Step(KernelRef(_FMA, name), grid, (_THREADS, 1, 1), shared(rows), _arguments(layout, call))
+
+
+def _has_halves(layout: AttentionLayout, arch: str) -> bool:
+    """Whether the matrix instructions of 16-bit types serve."""
+    return layout.dtype.itemsize == 2 and number_of(arch) >= 80
+
+
+def _by_halves(layout: AttentionLayout, call: _Call, batches: int, arch: str) -> Step:
+    """Plan the matrix instructions of 16-bit types."""
+    head, value = _padded(layout.head_dim), _padded(layout.value_dim)
+    # A warp with two bands of 16 queries reads shared memory half as often; it needs the registers for that.
+    bands = 2 if head <= 128 and value <= 128 and call.options == _PLAIN else 1
+    keys = 64 if value <= (64 if bands == 2 else 128) else 32
+    warps = 4
+    rows = 16 * bands * warps
+    shared = max(2 * (rows * head + keys * (head + value)), 2 * rows * value)
+    width = _width(layout, ("q", "k", "v", "out"), whole=False)
+    element = element_type(layout.dtype)
+    shape = f"{head}, {value}, {warps}, {bands}, {keys}, {width}"
+    name = f"attention_half<{element}, {call.options}, {call.axes}, {shape}>"
+    grid = (batches * -(-layout.q_len // rows) * call.parts, 1, 1)
+    return Step(KernelRef(_HALF, name), grid, (32 * warps, 1, 1), shared, _arguments(layout, call))
+
+
+def _padded(size: int) -> int:
+    """The smallest size of a tile that is not below `size`."""
+    return next(each for each in _SIZES if each >= size)
 
 
 def _arguments(layout: AttentionLayout, call: _Call) -> tuple[Argument, ...]:
@@ -148,6 +185,11 @@ def _finished(layout: AttentionLayout, call: _Call, batches: int, step: Step) ->
     return Plan((step, merge), scratch)
 
 
+def _distance(side: int | None) -> int:
+    """How far keys may be from the diagonal."""
+    return _OPEN if side is None else max(-_OPEN, min(side, _OPEN))
+
+
 def _count(layout: AttentionLayout) -> int:
     return int(np.prod([axis.size for axis in layout.batch], dtype=object)) if layout.batch else 1
 
@@ -162,18 +204,18 @@ def _bias_type(layout: AttentionLayout) -> str:
     return sign + {1: "char", 2: "short", 4: "int", 8: "long long"}[layout.bias_dtype.itemsize]
 
 
-def _width(layout: AttentionLayout, roles: Sequence[Role]) -> int:
-    """How many elements go at once: every vector of these arrays starts at a multiple of so many, and has one."""
+def _width(layout: AttentionLayout, roles: Sequence[Role], *, whole: bool) -> int:
+    """How many elements go at once: every row of these arrays starts at a multiple of so many; if `whole`, has one."""
     size = layout.dtype.itemsize
     width = _VECTOR_BYTES // size
-    while width > 1 and not all(_fits(layout, role, width) for role in roles):
+    while width > 1 and not all(_fits(layout, role, width, whole) for role in roles):
         width //= 2
     return width
 
 
-def _fits(layout: AttentionLayout, role: Role, width: int) -> bool:
+def _fits(layout: AttentionLayout, role: Role, width: int, whole: bool) -> bool:
     row, column = layout.steps(role)
     columns = layout.head_dim if role in ("q", "k") else layout.value_dim
-    steps = (row, columns, *layout.batch_strides(role))
+    steps = (row, *layout.batch_strides(role), *((columns,) if whole else ()))
     aligned = layout.alignment(role) % (width * layout.dtype.itemsize) == 0
     return column == 1 and aligned and all(step % width == 0 for step in steps)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Limits", "limits_of"]
+__all__ = ["Limits", "limits_of", "number_of"]
 
 # Shared memory that a block can have, in bytes, by compute capability: the CUDA C++ Programming Guide's table of
 # technical specifications. From sm_80 on the system keeps 1 KiB of each block's, which is already taken off.
@@ -50,5 +50,10 @@ class Limits:
 
 def limits_of(arch: str) -> Limits:
     """Limits of an architecture such as ``"sm_90a"``; of an unknown one those that every device keeps."""
+    return Limits(_SHARED.get(number_of(arch), _SHARED_AT_LEAST))
+
+
+def number_of(arch: str) -> int:
+    """Compute capability of an architecture, 90 for ``"sm_90a"``; 0 for what is none."""
     number = re.match(r"sm_(\d+)", arch)
-    return Limits(_SHARED.get(int(number[1]), _SHARED_AT_LEAST) if number else _SHARED_AT_LEAST)
+    return int(number[1]) if number else 0

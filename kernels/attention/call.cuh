@@ -82,6 +82,13 @@ struct Call {
         return reach((end < q_len ? end : q_len) - 1, first_row, keys);
     }
 
+    // What of that lies in one part of the keys.
+    __device__ __forceinline__ Span in_part(Span span, long long index) const {
+        const long long first = index * part, last = first + part;
+        return {static_cast<int>(span.first > first ? span.first : first),
+                static_cast<int>(span.last < last ? span.last : last)};
+    }
+
   private:
     // From the first key of one query to the last of another.
     __device__ __forceinline__ Span reach(long long low, long long high, int keys) const {

@@ -1,6 +1,7 @@
 // The end of a row: from the state (m, l, o) to the output and its logarithm of the sum, or to a part that is merged.
 #pragma once
 #include "scores.cuh"
+#include "softmax/access.cuh"
 #include "numerics/logarithm.cuh"
 
 // Where the states of parts wait: o is the sum of weights times values, not divided yet.
@@ -46,4 +47,26 @@ __device__ __forceinline__ A log_of_sum(A m, A l, double natural) {
 __device__ __forceinline__ bool not_finite(float x) { return (__float_as_uint(x) & 0x7f800000u) == 0x7f800000u; }
 __device__ __forceinline__ bool not_finite(double x) {
     return (__double2hiint(x) & 0x7ff00000) == 0x7ff00000;
+}
+
+// A chunk of 16 bytes of a row, from `column` on, to memory; nothing beyond `columns`. WIDTH: elements that every row starts
+// at a multiple of, 1 where they lie `step` apart.
+template <typename T, int WIDTH>
+__device__ __forceinline__ void store_row_chunk(T* row, uint4 chunk, int column, int columns, long long step) {
+    constexpr int VECTOR = 16 / sizeof(T);
+    const Pack<T, VECTOR> whole = {kept_words(chunk)};
+#pragma unroll
+    for (int at = 0; at < VECTOR; at += WIDTH) {
+        T element[WIDTH];
+#pragma unroll
+        for (int i = 0; i < WIDTH; i++) element[i] = whole.get(at + i);
+        const int from = column + at;
+        if (from + WIDTH <= columns) {
+            store_pack<T, WIDTH>(packed<T, WIDTH>(element), row + from * (WIDTH > 1 ? 1 : step), true);
+        } else if constexpr (WIDTH > 1) {
+#pragma unroll
+            for (int i = 0; i < WIDTH; i++)
+                if (from + i < columns) row[from + i] = element[i];
+        }
+    }
 }

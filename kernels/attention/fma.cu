@@ -9,7 +9,8 @@
 //   rows  ty ROWS [ s     s     s     s ]   weights  change hands in shared memory
 //             ... [ s     s     s     s ]   output   of the same rows, columns tx VECTOR ... of every slab of values
 //
-// Shared bytes, dynamic: 16 ROWS x slabs of queries x 256, 16384 for the slab, 16 ROWS x 64 x sizeof(A) for weights.
+// Shared bytes, dynamic: 16 ROWS x slabs of queries x 256, 16384 for the slab, 16 ROWS x 64 x sizeof(A) for weights;
+// besides 24 a row.
 // Numerics: A is float32, for float64 that; products of a slab are summed by themselves and then join the sum, so no
 // chain is longer than 64. All is IEEE arithmetic: the same bits on every machine.
 // Weights of keys that take no part are 0; where the output is not finite, the tile is done a second time, carefully,
@@ -169,7 +170,7 @@ __device__ __forceinline__ void multiply_values(Chunk<A> (&sum)[ROWS], const Roo
 
 // SLABS: of values. WIDTH: elements that go at once, a divisor of head_dim and value_dim.
 template <typename T, typename OPTIONS, int AXES, int ROWS, int SLABS, int WIDTH>
-__global__ void __launch_bounds__(THREADS)
+__global__ void __launch_bounds__(THREADS, 1)
     attention_fma(const T* q,                        // (batches, q_len, head_dim)
                   const T* k,                        // (batches, kv_len, head_dim)
                   const T* v,                        // (batches, kv_len, value_dim)
@@ -201,23 +202,13 @@ __global__ void __launch_bounds__(THREADS)
     // The last rows first: with a causal mask they have most keys.
     const int first_row = (tiles - 1 - static_cast<int>(tile_of_all - batch * tiles)) * BLOCK_ROWS;
     const int keys = call.keys(kv_lengths, batch);
-    Span any = call.span_of_any(first_row, BLOCK_ROWS, keys);
-    any.first = static_cast<int>(max(static_cast<long long>(any.first), part * call.part));
-    any.last = static_cast<int>(min(static_cast<long long>(any.last), (part + 1) * call.part));
+    const Span any = call.in_part(call.span_of_any(first_row, BLOCK_ROWS, keys), part);
     const int begin = any.first / KEYS * KEYS;
 
-    const Scores<A, OPTIONS> scores(call);
-    ScoreRow<OPTIONS> row[ROWS];
-#pragma unroll
-    for (int i = 0; i < ROWS; i++) {
-        const int index = first_row + ty * ROWS + i;
-        row[i].span = call.span(index, keys);
-        const int real = static_cast<int>(min(static_cast<long long>(index), call.rows() - 1));
-        if constexpr (OPTIONS::MASKED) row[i].mask = mask + call.template start<MASK>(batch) + call.template row<MASK>(real);
-        if constexpr (OPTIONS::BIASED) row[i].bias = bias + call.template start<BIAS>(batch) + call.template row<BIAS>(real);
-        row[i].span.first = max(row[i].span.first, any.first);
-        row[i].span.last = min(row[i].span.last, any.last);
-    }
+    const Scores<A, OPTIONS> scores(call, mask, bias);
+    __shared__ RowFacts facts[BLOCK_ROWS];
+    if (threadIdx.x < BLOCK_ROWS)
+        facts[threadIdx.x] = facts_of<OPTIONS>(call, any, first_row + threadIdx.x, keys, batch);
 
     const T* const q_start = q + call.template start<Q>(batch);
     const T* const k_start = k + call.template start<K>(batch);
@@ -266,11 +257,12 @@ __global__ void __launch_bounds__(THREADS)
             A moved[ROWS];
 #pragma unroll
             for (int i = 0; i < ROWS; i++) {
+                const RowFacts row = facts[ty * ROWS + i];
                 A largest = m[i];
 #pragma unroll
                 for (int j = 0; j < KEYS_EACH; j++) {
                     const int key = first_key + tx + SIDE * j;
-                    score[i][j] = scores.template number<true>(score[i][j], row[i], key);
+                    score[i][j] = scores.number(score[i][j], row, key);
                     largest = larger(largest, score[i][j]);
                 }
                 largest = largest_of_row(largest);

@@ -17,7 +17,7 @@ __global__ void __launch_bounds__(MERGE_THREADS)
                     T* out,            // (batches, q_len, value_dim)
                     A* lse,            // (batches, q_len), or null
                     Call<AXES> call) {
-    const Scores<A, OPTIONS> scores(call);
+    const Scores<A, OPTIONS> scores(call, nullptr, nullptr);
     const long long batch = blockIdx.x / call.rows();
     const int index = static_cast<int>(blockIdx.x - batch * call.rows());
     const long long first = blockIdx.x * call.parts;

@@ -40,13 +40,25 @@ struct Options {
     using Bias = BIAS_;
 };
 
-// What the numbers of one row need: its keys, and its rows of mask and bias.
-template <typename OPTIONS>
-struct ScoreRow {
+// What the numbers of one row need: its keys, and where its mask and bias begin. It waits in shared memory, for it takes
+// divisions to find, and registers to keep.
+struct RowFacts {
     Span span;
-    const unsigned char* mask;
-    const typename OPTIONS::Bias* bias;
+    long long mask;
+    long long bias;
 };
+
+// For row `index` of a batch; of a row beyond the last one, which has no keys, some row's mask and bias.
+template <typename OPTIONS, typename CALL>
+__device__ __forceinline__ RowFacts facts_of(const CALL& call, Span any, int index, int keys, long long batch) {
+    const int real = static_cast<int>(min(static_cast<long long>(index), call.rows() - 1));
+    RowFacts facts = {call.span(index, keys), 0, 0};
+    facts.span.first = max(facts.span.first, any.first);
+    facts.span.last = min(facts.span.last, any.last);
+    if constexpr (OPTIONS::MASKED) facts.mask = call.template start<MASK>(batch) + call.template row<MASK>(real);
+    if constexpr (OPTIONS::BIASED) facts.bias = call.template start<BIAS>(batch) + call.template row<BIAS>(real);
+    return facts;
+}
 
 template <typename A, typename OPTIONS>
 struct Scores {
@@ -54,10 +66,13 @@ struct Scores {
     A softcap;
     A factor;
     double natural;     // of x, to make it the score whose exponential is summed
+    const unsigned char* mask;
+    const typename OPTIONS::Bias* bias;
     long long mask_step, bias_step;
 
     template <typename CALL>
-    __device__ __forceinline__ explicit Scores(const CALL& call) {
+    __device__ __forceinline__ Scores(const CALL& call, const unsigned char* mask, const typename OPTIONS::Bias* bias)
+        : mask(mask), bias(bias) {
         constexpr double log2_e = 0x1.71547652b82fep+0;
         softcap = static_cast<A>(call.softcap);
         multiplier = static_cast<A>(OPTIONS::FORM == CAPPED ? call.scale / call.softcap : call.scale);
@@ -67,20 +82,17 @@ struct Scores {
         bias_step = call.stride[BIAS][1];
     }
 
-    // Whether a tile whose keys all lie in the span of a row still needs to be looked at key by key.
+    // Whether a tile whose keys all lie in the span of a row needs not be looked at key by key.
     static constexpr bool PLAIN = OPTIONS::FORM == FOLDED && !OPTIONS::MASKED && !OPTIONS::BIASED;
 
-    // EDGE: whether keys of the tile may lie outside the span.
-    template <bool EDGE>
-    __device__ __forceinline__ A number(A product, const ScoreRow<OPTIONS>& row, int key) const {
-        bool takes_part = true;
-        if constexpr (EDGE) takes_part = key >= row.span.first && key < row.span.last;
-        if constexpr (OPTIONS::MASKED) takes_part = takes_part && row.mask[key * mask_step] != 0;
+    __device__ __forceinline__ A number(A product, const RowFacts& row, int key) const {
+        bool takes_part = key >= row.span.first && key < row.span.last;
+        if constexpr (OPTIONS::MASKED) takes_part = takes_part && mask[row.mask + key * mask_step] != 0;
         A x = product;
         if constexpr (OPTIONS::FORM != FOLDED) x = x * multiplier;
         if constexpr (OPTIONS::FORM == CAPPED) x = softcap * tanh_of(x);
         if constexpr (OPTIONS::BIASED)
-            x = x + (takes_part ? number_of<A>(row.bias[key * bias_step]) : A(0));
+            x = x + (takes_part ? number_of<A>(bias[row.bias + key * bias_step]) : A(0));
         return takes_part ? x : minus_infinity<A>();
     }
 };

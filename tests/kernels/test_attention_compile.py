@@ -23,6 +23,13 @@ KERNELS = {
             f"attention_fma<double, {EVERYTHING}, 6, 2, 8, 1>",
         ),
     ),
+    "attention/half.cu": (
+        ("sm_80", "sm_90a", "sm_100", "sm_120"),
+        (
+            f"attention_half<Float16, {PLAIN}, 1, 128, 128, 4, 2, 32, 8>",
+            f"attention_half<Bfloat16, {EVERYTHING}, 6, 256, 256, 4, 1, 32, 1>",
+        ),
+    ),
     "attention/merge.cu": (("sm_80",), (f"attention_merge<Bfloat16, float, {PLAIN}, 6>",)),
 }
 

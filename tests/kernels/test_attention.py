@@ -1,0 +1,179 @@
+"""The kernels of attention on the simulated device with checks, against the float64 reference and its bounds.
+
+Compiling an instantiation for the simulator takes seconds, so there are few: shapes that share one, and one with all
+options for each of the ways in which scores lie in registers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+import cupysoft
+from cupysoft import simulator
+from tests.attention_calls import AttentionCall
+
+Array = np.ndarray[Any, Any]
+BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+
+# Architecture, dtype, precision, and the kernel that is meant.
+FMA = ("sm_75", np.dtype("f4"), "ieee", "attention_fma<float")
+FMA_DOUBLE = ("sm_75", np.dtype("f8"), None, "attention_fma<double")
+HALF = ("sm_80", np.dtype("f2"), None, "attention_half<Float16")
+HALF_BFLOAT16 = ("sm_90", BFLOAT16, None, "attention_half<Bfloat16")
+# One of each source; and those that differ from one of these only in the type.
+SOURCES = [FMA, HALF]
+FAMILIES = [*SOURCES, FMA_DOUBLE, HALF_BFLOAT16]
+
+
+def kernel_of(family: tuple[Any, ...]) -> str:
+    """Name a family."""
+    return f"{family[3]}, {family[0]}"
+
+
+class Family:
+    """Calls that a family of kernels computes, with head_dim and value_dim up to 24."""
+
+    def __init__(self, arch: str, dtype: np.dtype[Any], precision: str | None, kernel: str) -> None:
+        self.arch, self.dtype, self.precision, self.kernel = arch, dtype, precision, kernel
+        self.rng = np.random.default_rng(0)
+
+    def array(self, *shape: int) -> Array:
+        """Normal numbers; rows begin at multiples of 24 elements, however long they are."""
+        wide = self.rng.normal(size=(*shape[:-1], 24)).astype(self.dtype)
+        return wide[..., : shape[-1]]
+
+    def call(self, q: tuple[int, ...], k: tuple[int, ...], value_dim: int, **options: Any) -> AttentionCall:
+        """Make a call of these shapes."""
+        if self.precision:
+            options["precision"] = self.precision
+        return AttentionCall(self.array(*q), self.array(*k), self.array(*k[:-1], value_dim), options)
+
+    def device(self, **options: Any) -> simulator.Device:
+        """Make the device."""
+        return simulator.Device(arch=self.arch, check=True, **options)
+
+    def came(self, device: simulator.Device) -> None:
+        """See that its kernels ran, and no others but the merging of parts."""
+        names = [name for name in device.report.kernels if not name.startswith("attention_merge")]
+        assert names
+        assert all(name.startswith(self.kernel) for name in names), names
+
+
+@pytest.fixture
+def family(request: pytest.FixtureRequest) -> Family:
+    return Family(*request.param)
+
+
+@pytest.fixture
+def device(family: Family) -> Iterator[simulator.Device]:
+    with family.device() as made:
+        yield made
+    family.came(made)
+
+
+each_source = pytest.mark.parametrize("family", SOURCES, indirect=True, ids=kernel_of)
+each_family = pytest.mark.parametrize("family", FAMILIES, indirect=True, ids=kernel_of)
+
+
+def bits(*arrays: Array) -> bytes:
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)
+
+
+# Queries, keys, head_dim, value_dim: tiles and one more or less, odd numbers, one of each.
+SIZES = [(1, 1, 1, 1), (5, 33, 7, 24), (64, 63, 24, 9), (65, 64, 24, 24), (129, 65, 16, 3), (17, 200, 24, 24)]
+PLACES: list[dict[str, Any]] = [
+    {}, {"causal": True}, {"causal": "top-left"}, {"window": (9, 4)}, {"window": (None, -0), "causal": "top-left"},
+    {"causal": True, "window": (20, None), "kv_lengths": np.array(30)},
+]  # fmt: skip
+
+
+@each_family
+def test_sizes_and_places(family: Family, device: simulator.Device) -> None:
+    for (queries, keys, head_dim, value_dim), places in zip(SIZES, PLACES, strict=True):
+        lengths = {"kv_lengths": np.minimum(places["kv_lengths"], keys)} if "kv_lengths" in places else {}
+        family.call((queries, head_dim), (keys, head_dim), value_dim, **{**places, **lengths}).check()
+
+
+@each_source
+def test_all_options_at_once(family: Family, device: simulator.Device) -> None:
+    """Groups of heads, broadcast batches, repeated bias, queries without a key, and lengths down to 0."""
+    rng = family.rng
+    options: dict[str, Any] = {
+        "mask": rng.random((2, 1, 33, 70)) < 0.5,
+        "bias": rng.normal(size=(4, 1, 70)).astype("f4"),
+        "softcap": 2.0,
+    }
+    options["mask"][0, :, 5] = False
+    for more in ({}, {"scale": -0.4, "causal": True, "kv_lengths": np.array([[70], [0]])}):
+        family.call((2, 4, 33, 24), (2, 2, 70, 24), 20, **options, **more).check()
+
+
+@each_family
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite(family: Family, device: simulator.Device, number: float) -> None:
+    """It does not leak from keys that a query does not attend to, not one bit; where it is attended to, it shows."""
+    call = family.call((40, 24), (70, 24), 24, causal=True)
+    clean = call.run()
+    call.v[50, 3] = number
+    call.k[60, 5] = np.nan
+    seen = call.run()
+    assert bits(seen[:20]) == bits(clean[:20])
+    assert bits(seen[20:30, :3], seen[20:30, 4:]) == bits(clean[20:30, :3], clean[20:30, 4:])
+    np.testing.assert_array_equal(seen[20:30, 3].astype("f8"), number)
+    assert np.isnan(seen[30:].astype("f8")).all()
+
+
+@each_source
+def test_parts(family: Family, device: simulator.Device) -> None:
+    """Few queries and many keys: blocks share the keys out."""
+    call = family.call((3, 24), (2100, 24), 24, causal=True)
+    call.check()
+    assert any(name.startswith("attention_merge") for name in device.report.kernels)
+
+
+@each_source
+def test_an_answer_does_not_know_its_batch(family: Family, device: simulator.Device) -> None:
+    for keys in (70, 1100):
+        call = family.call((3, 20, 24), (3, keys, 24), 24)
+        whole = call.run()
+        assert bits(whole) == bits(call.run())
+        for i in range(3):
+            options: dict[str, Any] = {"precision": family.precision} if family.precision else {}
+            assert bits(cupysoft.attention(call.q[i : i + 1], call.k[i : i + 1], call.v[i : i + 1], **options)) == bits(
+                whole[i]
+            )
+
+
+@pytest.mark.parametrize("family", SOURCES[1:], indirect=True, ids=kernel_of)
+def test_every_order_of_warps(family: Family) -> None:
+    """With a seed warps move as they like, copies come when they like, sums of matrix units are any that is allowed."""
+    for seed in (1, 2):
+        with family.device(seed=seed):
+            family.call((70, 24), (140, 24), 24, causal=True).check()
+
+
+@each_source
+def test_how_often_memory_is_read(family: Family, device: simulator.Device) -> None:
+    """Keys and values once a tile of queries, in whole sectors, and no two lanes meet in a bank."""
+    q, k, v = (np.ones((n, 32), family.dtype) for n in (16, 256, 256))
+    AttentionCall(q, k, v, {"precision": family.precision}).run()
+    ((_, kernel),) = device.report.kernels.items()
+    for name in ("q", "k", "v"):
+        assert kernel.arguments[name].walks_read == 1
+    assert kernel.arguments["out"].walks_written == 1
+    assert kernel.bank_conflicts == 0
+    for direction in ("global read", "global write"):
+        assert kernel.memory[direction].excess == 0
+
+
+@pytest.mark.parametrize("family", [HALF], indirect=True, ids=kernel_of)
+def test_scores_so_large_that_no_digit_is_left(family: Family, device: simulator.Device) -> None:
+    """The largest score of a row is not rounded away from itself."""
+    q, k, v = (family.array(n, 24) for n in (16, 40, 40))
+    result = cupysoft.attention(q, k, v, scale=1e20)
+    np.testing.assert_array_equal(result, v[np.argmax(q.astype("f8") @ k.astype("f8").T, axis=1)])
