@@ -16,7 +16,19 @@ from ..errors import (
     TrapError,
 )
 from .arguments import Region
-from .checks.layout import IN_LOCAL, IN_SHARED, SEVERAL_LANES, SEVERAL_WARPS
+from .checks.layout import (
+    BLOCK_MASK,
+    IN_GLOBAL,
+    IN_LOCAL,
+    IN_SHARED,
+    OTHER_BLOCKS,
+    OTHER_LANES,
+    OTHER_WARPS,
+    SEVERAL_LANES,
+    SEVERAL_WARPS,
+    STAMP_BLOCK,
+    THREAD_MASK,
+)
 from .compiled import CompiledKernel, Where
 from .context import ErrorKind, Slot
 from .memory import AddressMap
@@ -83,7 +95,7 @@ def error_from(site: Site, record: Workspace) -> SimulatorError:
 
 def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | None) -> str:
     address, size = record[Slot.ERROR_ADDRESS], record[Slot.ERROR_SIZE]
-    other = _other(record[Slot.ERROR_OTHER], site.block)
+    other = _other(site, record)
     missing = _lanes(address)
     place = _place(site, record[Slot.ERROR_DETAIL], address)
     match kind:
@@ -153,7 +165,7 @@ def _place(site: Site, memory: int, address: int) -> str:
     if memory == IN_LOCAL:
         local = site.kernel.local_bytes
         return _on_chip(address, site.kernel.local, local, local, "the thread's local memory")
-    found = site.memory.of(address)
+    found = site.memory.at_host(address) if memory == IN_GLOBAL else site.memory.of(address)
     if found is not None:
         return _in_array(*found)
     if 0 <= address < 4096:
@@ -201,12 +213,27 @@ def _coordinates(linear: int, extents: tuple[int, int, int]) -> tuple[int, int, 
     return linear % x, linear // x % y, linear // (x * y)
 
 
-def _other(code: int, block: tuple[int, int, int]) -> str:
+def _other(site: Site, record: Workspace) -> str:
+    """Name the other thread of a race."""
+    code = record[Slot.ERROR_OTHER]
+    if record[Slot.ERROR_DETAIL] == IN_GLOBAL:
+        return _of_stamp(site, record, code)
     if 0 <= code < SEVERAL_LANES:
-        return f"thread {_coordinates(code, block)}"
+        return f"thread {_coordinates(code, site.block)}"
     if SEVERAL_LANES <= code < SEVERAL_WARPS:
         return f"several threads of warp {code - SEVERAL_LANES}"
     return "threads of several warps"
+
+
+def _of_stamp(site: Site, record: Workspace, stamp: int) -> str:
+    """Name the thread that left a stamp, or those it stands for where it is the one that races with them."""
+    block, thread = (stamp & BLOCK_MASK) >> STAMP_BLOCK, stamp & THREAD_MASK
+    if (block, thread) == (record[Slot.ERROR_BLOCK], record[Slot.ERROR_THREAD]):
+        if stamp & OTHER_BLOCKS:
+            return "a thread of another block"
+        if stamp & (OTHER_WARPS | OTHER_LANES):
+            return f"another thread of {'the block' if stamp & OTHER_WARPS else 'the warp'}"
+    return f"thread {_coordinates(thread, site.block)} of block {_coordinates(block, site.grid)}"
 
 
 def _lanes(mask: int) -> str:

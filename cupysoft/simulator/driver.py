@@ -37,7 +37,17 @@ def run_text(module: ModuleText, flow: Flow, strict: bool, fast: bool) -> tuple[
     numbers = _numbers(flow)
     copies = module.has("copies")
     start, warps = start_text(numbers, copies), turns_text(copies)
-    text = "\n".join([CHANCE, slots_text(), release_text(numbers, strict), start, advance_text(fast), warps, _RUN])
+    text = "\n".join(
+        [
+            CHANCE,
+            slots_text(),
+            release_text(numbers, strict, module.has("check_part_opened")),
+            start,
+            advance_text(fast),
+            warps,
+            _RUN,
+        ]
+    )
     return text, bool(numbers)
 
 

@@ -33,7 +33,8 @@ def workers() -> int:
 
 
 @cache
-def _pool() -> ThreadPoolExecutor:
+def _pool(process: int) -> ThreadPoolExecutor:
+    """Threads of this process: those of its parent are not there after a fork."""
     return ThreadPoolExecutor(workers(), thread_name_prefix="cupysoft-simulator", initializer=_default_arithmetic)
 
 
@@ -137,7 +138,7 @@ def execute(
         Hears of blocks that do not end.
     """
     used: list[Workspace] = []
-    jobs = [_pool().submit(_work, schedule, run, workspace, used, stagnation) for _ in range(threads)]
+    jobs = [_pool(os.getpid()).submit(_work, schedule, run, workspace, used, stagnation) for _ in range(threads)]
     try:
         _await(jobs, schedule)
     except BaseException:

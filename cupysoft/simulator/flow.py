@@ -8,7 +8,17 @@ from dataclasses import dataclass, field, replace
 from ..errors import SimulatorError
 from .ptx import Address, Function, Immediate, Instruction, Label, Negated, Operand, Pair, Register, Symbol, Vector
 
-__all__ = ["Block", "Flow", "analyse", "definitions", "is_block_barrier", "is_meeting", "members_of", "uses"]
+__all__ = [
+    "Block",
+    "Flow",
+    "analyse",
+    "definitions",
+    "is_block_barrier",
+    "is_meeting",
+    "members_of",
+    "registers_of",
+    "uses",
+]
 
 #: Opcodes whose first operand is no destination.
 _NO_DESTINATION = frozenset(
@@ -202,7 +212,7 @@ def uses(instruction: Instruction) -> Iterator[Register]:
     if any(True for _ in definitions(instruction)) and not isinstance(operands[0], Address):
         operands = operands[1:]
     for operand in operands:
-        yield from _registers(operand)
+        yield from registers_of(operand)
 
 
 def _destinations(operand: Operand | None) -> Iterator[Register]:
@@ -217,7 +227,8 @@ def _destinations(operand: Operand | None) -> Iterator[Register]:
             yield from _destinations(second)
 
 
-def _registers(operand: Operand) -> Iterator[Register]:
+def registers_of(operand: Operand) -> Iterator[Register]:
+    """Return the registers that an operand reads."""
     match operand:
         case Register():
             yield operand
@@ -228,10 +239,10 @@ def _registers(operand: Operand) -> Iterator[Register]:
                 yield base
         case Vector(items):
             for item in items:
-                yield from _registers(item)
+                yield from registers_of(item)
         case Pair(first, second):
-            yield from _registers(first)
-            yield from _registers(second)
+            yield from registers_of(first)
+            yield from registers_of(second)
 
 
 def _liveness(flow: Flow) -> None:

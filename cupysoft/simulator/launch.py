@@ -13,12 +13,16 @@ import numpy.typing as npt
 
 from ..errors import SimulatorError
 from .arguments import Binding, Region, bind, pack
+from .checks.granules import granule_shift
+from .checks.layout import MOST_BLOCKS
 from .compiled import CompiledKernel
-from .context import Slot
+from .context import ErrorKind, Slot
 from .diagnose import Site, error_from
 from .execute import Schedule, execute, ranges_of, workers
 from .memory import AddressMap, Variables
+from .order import Ordering
 from .printf import show
+from .remembered import remember
 from .stagnation import Stagnation
 from .workspace import Workspace
 
@@ -30,6 +34,8 @@ Extent = tuple[int, int, int]
 _KEPT = 64
 #: A grid with fewer threads than this is run by one thread: to wake a second one would cost more.
 _ALONE = 64
+#: The same with checks, which in one thread see everything in one order, so that a race is reported the same each time.
+_ALONE_CHECKED = 1 << 13
 #: Bytes that the barrier of a cooperative grid has to itself.
 _GRID_WORKSPACE = 256
 
@@ -128,7 +134,7 @@ class LoadedKernel:
         if cooperative:
             slots.append((Slot.GRID_WORKSPACE, memory.extra[0] if self.checked else _address(barrier)))
             slots.append((Slot.PATIENCE, 1))  # who waits for the other blocks gives way at once
-        schedule, threads = _plan(blocks, math.prod(block), seed, number)
+        schedule, threads = _plan(blocks, math.prod(block), seed, number, self.checked)
         schedule.together = cooperative
         slots.append((Slot.STOP, schedule.stop_address))
         slots += _drawn(seed, number)
@@ -136,14 +142,24 @@ class LoadedKernel:
         slots.append((Slot.VALUES, 0 if seed is None else random.Random(f"{seed} values").getrandbits(62) | 1))
         spare = self._spare.setdefault((block, dynamic, cooperative), [])
 
+        ordering = Ordering(blocks, -(-math.prod(block) // 32)) if self.checked else None
+        stamps = (
+            remember(memory, granule_shift(self.kernel.instructions)) if blocks <= MOST_BLOCKS * self.checked else []
+        )
+
         def workspace() -> Workspace:
             space = spare.pop() if spare else Workspace(self.kernel, block, dynamic, self.checked)
             space.begin(slots, len(memory.table))
+            if ordering is not None:
+                ordering.attach(space)
             return space
 
         drawn = "" if seed is None else f"seed {seed}: the same launches on {device} do this again"
         stagnation = Stagnation(memory, self.kernel.starts)
         used = execute(schedule, threads, self.kernel.run, workspace, stagnation)
+        del stamps
+        if ordering is not None and ordering.error is not None:
+            raise ordering.error
         show(used, memory if self.checked else None)
         error = self._error(used, Site(label, self.kernel, grid, block, dynamic, memory, self.checked, drawn))
         if error is not None:
@@ -158,7 +174,12 @@ class LoadedKernel:
         failed = [space for space in used if space[Slot.ERROR_KIND]]
         if not failed:
             return None
-        return error_from(site, min(failed, key=lambda space: space[Slot.ERROR_BLOCK]))
+        return error_from(site, min(failed, key=_rank))
+
+
+def _rank(space: Workspace) -> tuple[bool, int]:
+    """Order errors: who waits for a block that failed waits for ever, which says less than why that one failed."""
+    return space[Slot.ERROR_KIND] == ErrorKind.ENDLESS, space[Slot.ERROR_BLOCK]
 
 
 def _drawn(seed: int | None, number: int) -> list[tuple[Slot, int]]:
@@ -169,13 +190,14 @@ def _drawn(seed: int | None, number: int) -> list[tuple[Slot, int]]:
     return [(Slot.SEED, rng.getrandbits(62) | 1), (Slot.BUDGET, 1 << rng.randrange(11))]
 
 
-def _plan(blocks: int, threads_of_block: int, seed: int | None, number: int) -> tuple[Schedule, int]:
+def _plan(blocks: int, threads_of_block: int, seed: int | None, number: int, checked: bool) -> tuple[Schedule, int]:
     """Cut the grid into parts; with a seed, one thread runs the blocks in a drawn order."""
     if seed is not None:
         order = list(range(blocks))
         random.Random(f"{seed} {number} blocks").shuffle(order)
         return Schedule([(block, block + 1) for block in order], ordered=False), 1
-    threads = 1 if blocks * threads_of_block <= _ALONE else min(workers(), blocks)
+    alone = _ALONE_CHECKED if checked else _ALONE
+    threads = 1 if blocks * threads_of_block <= alone else min(workers(), blocks)
     return Schedule(ranges_of(blocks, threads)), threads
 
 

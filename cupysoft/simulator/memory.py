@@ -147,6 +147,12 @@ class AddressMap:
             return None
         return region, address - int(self.table[number, AllocationField.VIRTUAL])
 
+    def at_host(self, address: int) -> tuple[Region, int] | None:
+        """A region that holds a host address, the smallest, and the byte in it."""
+        known = [each for each in self.regions if each and each.address <= address < each.address + each.size]
+        region = min(known, key=lambda each: each.size, default=None)
+        return None if region is None else (region, address - region.address)
+
 
 def _address_of(array: npt.NDArray[np.uint8]) -> int:
     address: int = array.__array_interface__["data"][0]

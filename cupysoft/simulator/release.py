@@ -101,25 +101,33 @@ define internal void @fail(ptr %ctx, i64 %kind, i64 %instruction, i64 %thread) n
 }}"""
 
 
-def release_text(numbers: list[int], strict: bool) -> str:
+#: Lines that tell the checks which warps pass a barrier without the others.
+_PART = f"""  %high.bits = lshr i32 %counter, {ID_SHIFT}
+  %barrier = and i32 %high.bits, 15
+  call void @check_part_opened(ptr %ctx, i32 %barrier, i32 %passing.next)
+"""
+
+
+def release_text(numbers: list[int], strict: bool, parts: bool) -> str:
     """Write ``release``: let go who waits at a complete barrier, and count those barriers.
 
-    It returns -1 after filling the error record.
+    It returns -1 after filling the error record. With `parts` the checks hear of barriers that some warps pass without
+    the others.
     """
-    parts = []
+    lines = []
     for number in numbers:
-        parts.append(f"""  %released.{number} = call i64 @release_one(ptr %ctx, i32 {WAITING | number << ID_SHIFT},
+        lines.append(f"""  %released.{number} = call i64 @release_one(ptr %ctx, i32 {WAITING | number << ID_SHIFT},
     i64 {Slot.BARRIERS + BARRIER_FIELDS * number})
   %bad.{number} = icmp slt i64 %released.{number}, 0
   br i1 %bad.{number}, label %bad, label %good.{number}
 good.{number}:""")
     total = "0"
     for number in numbers:
-        parts.append(f"  %total.{number} = add i64 {total}, %released.{number}")
+        lines.append(f"  %total.{number} = add i64 {total}, %released.{number}")
         total = f"%total.{number}"
-    body = "\n".join(parts)
+    body = "\n".join(lines)
     return f"""{WHO if strict else ""}
-{_release_one(strict)}
+{_release_one(strict, parts)}
 define internal i64 @release(ptr %ctx) noinline {{
 {body}
   ret i64 {total}
@@ -128,9 +136,10 @@ bad:
 }}"""
 
 
-def _release_one(strict: bool) -> str:
+def _release_one(strict: bool, parts: bool) -> str:
     expected, arrived, true = BarrierField.EXPECTED, BarrierField.ARRIVED, BarrierField.TRUE
     faults = FAULTS if strict else "  br label %go\n"
+    tells = _PART if parts else ""
     return f"""define internal i64 @release_one(ptr %ctx, i32 %counter, i64 %record) noinline {{
   %waiting = call i64 @count_threads(ptr %ctx, i32 %counter, i1 false)
   %nobody = icmp eq i64 %waiting, 0
@@ -171,13 +180,13 @@ test:
   call void @set_slot(ptr %ctx, i64 %result.slot, i64 %true)
   %count.slot = add i64 %record, {BarrierField.RESULT_COUNT.value}
   call void @set_slot(ptr %ctx, i64 %count.slot, i64 %waiting)
-  %epoch = call i64 @slot(ptr %ctx, i64 {Slot.EPOCH.value})
-  %epoch.next = add i64 %epoch, 1
-  call void @set_slot(ptr %ctx, i64 {Slot.EPOCH.value}, i64 %epoch.next)
+  %left = call i64 @count_threads(ptr %ctx, i32 0, i1 false)
+  %whole.block = icmp eq i64 %left, %waiting
   %warps = call i64 @slot(ptr %ctx, i64 {Slot.WARPS.value})
   br label %loop
 loop:
   %warp = phi i64 [0, %go], [%warp.next, %next]
+  %passing = phi i32 [0, %go], [%passing.next, %next]
   %state = call ptr @state_of(ptr %ctx, i64 %warp)
   %lanes = call i32 @waiting_lanes(ptr %state, i32 %counter)
   %idle = icmp eq i32 %lanes, 0
@@ -186,9 +195,22 @@ let:
   call void @let_go(ptr %state, i32 %lanes)
   br label %next
 next:
+  %warp.small = trunc i64 %warp to i32
+  %bit = shl i32 1, %warp.small
+  %here.bit = select i1 %idle, i32 0, i32 %bit
+  %passing.next = or i32 %passing, %here.bit
   %warp.next = add i64 %warp, 1
   %more = icmp ult i64 %warp.next, %warps
-  br i1 %more, label %loop, label %done
+  br i1 %more, label %loop, label %passed
+passed:
+  br i1 {"%whole.block" if parts else "true"}, label %count, label %part
+count:
+  %epoch = call i64 @slot(ptr %ctx, i64 {Slot.EPOCH.value})
+  %epoch.next = add i64 %epoch, 1
+  call void @set_slot(ptr %ctx, i64 {Slot.EPOCH.value}, i64 %epoch.next)
+  br label %done
+part:
+{tells}  br label %done
 done:
   ret i64 1
 }}"""

@@ -7,6 +7,7 @@ turn addresses into host addresses.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -14,6 +15,7 @@ from .context import Slot
 
 if TYPE_CHECKING:
     from .emitter import Emitter, Value
+    from .ptx import Instruction
 
 __all__ = ["Access", "Checks", "Unchecked"]
 
@@ -53,14 +55,20 @@ class Checks(Protocol):
 
     enabled: bool
 
-    def kernel(self, e: Emitter) -> None:
-        """Begin a kernel; `e.prologue` takes lines for the start of ``step``."""
+    def kernel(self, e: Emitter, instructions: Sequence[Instruction]) -> None:
+        """Begin a kernel of these instructions; `e.prologue` takes lines for the start of ``step``."""
 
     def block(self, e: Emitter, first: int, count: int) -> None:
         """Begin a basic block of `count` instructions, the first of them number `first`."""
 
     def access(self, e: Emitter, access: Access) -> Value:
         """Check an access and return host addresses, ``<W x i64>``; garbage in idle lanes."""
+
+    def observed(self, e: Emitter, access: Access) -> None:
+        """Hear that a load or an atomic access has been made; `access` has been checked, and nothing since."""
+
+    def fence(self, e: Emitter) -> None:
+        """Hear of a fence."""
 
     def copy(self, e: Emitter, source: Value, target: Value, counts: Value, size: int) -> tuple[Value, Value]:
         """Check asynchronous copies of the active lanes and return the host addresses of sources and targets.
@@ -92,7 +100,7 @@ class Unchecked:
 
     enabled = False
 
-    def kernel(self, e: Emitter) -> None:
+    def kernel(self, e: Emitter, instructions: Sequence[Instruction]) -> None:
         """Do nothing."""
 
     def block(self, e: Emitter, first: int, count: int) -> None:
@@ -106,6 +114,12 @@ class Unchecked:
         if access.space == "local":
             return e.map("add <W x i64> {0}, {1}", access.addresses, thread_base(e, Slot.LOCAL_HOST, Slot.LOCAL_STRIDE))
         return access.addresses
+
+    def observed(self, e: Emitter, access: Access) -> None:
+        """Do nothing."""
+
+    def fence(self, e: Emitter) -> None:
+        """Do nothing."""
 
     def copy(self, e: Emitter, source: Value, target: Value, counts: Value, size: int) -> tuple[Value, Value]:
         """Return host addresses without a test."""

@@ -72,7 +72,7 @@ def translate(
     e = Emitter(text, layout, checks)
     e.drawn = drawn
     e.branch_targets = kernel.branch_targets
-    checks.kernel(e)
+    checks.kernel(e, [instruction for block in flow.blocks for instruction in block.instructions])
     for number in range(len(flow.blocks)):
         _block(e, flow, number)
     quick, entries = fast_text(text, flow, layout, kernel.branch_targets) if fast else ("", [])

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from .checks.clock import PENDING
+from .checks.granules import cell_shift
 from .checks.layout import CELLS_OFFSET, COUNTERS, IN_SHARED, LOCAL_WINDOW, SHARED_WINDOW, ShadowField
-from .compiled import CompiledKernel, Where
+from .checks.pending import PENDING
+from .compiled import CompiledKernel
 from .context import SLOTS, ErrorKind, Slot
 from .copies import QUEUE_BYTES
-from .ptx import SIZES
 
-__all__ = ["BLOCK_COUNTERS", "Workspace", "cell_shift"]
+__all__ = ["BLOCK_COUNTERS", "Workspace"]
 
 #: Counters of a basic block: times it ran, lanes it ran with, instructions it has.
 BLOCK_COUNTERS = 3
@@ -102,6 +101,12 @@ class Workspace:
         self.counters = np.zeros(COUNTERS + BLOCK_COUNTERS * len(kernel.instructions), np.int64)
         self[Slot.COUNTERS] = self.counters.__array_interface__["data"][0]
 
+    @property
+    def head(self) -> npt.NDArray[np.int64]:
+        """The clock of the block that runs here, and what the race check knows beside it; only where it is checked."""
+        assert self._shadow is not None
+        return self._shadow
+
     def __getitem__(self, slot: Slot) -> int:
         return int(self._slots[slot])
 
@@ -164,23 +169,3 @@ def _lanes(block: tuple[int, int, int], warps: int) -> npt.NDArray[np.int32]:
     x, y, z = linear % block[0], linear // block[0] % block[1], linear // (block[0] * block[1])
     lanes = np.stack([x, y, z]).reshape(3, warps, _LANES).transpose(1, 0, 2)
     return np.ascontiguousarray(lanes, np.int32)
-
-
-def cell_shift(instructions: Sequence[Where]) -> int:
-    """Logarithm of the bytes that one shadow cell covers: the narrowest access that may go to shared memory."""
-    narrowest = 16
-    for each in instructions:
-        if each.opcode == "cp" and each.text.count(",") > 1:
-            narrowest = min(narrowest, int(each.text.split(",")[2].strip(" ;"), 0))
-        if each.opcode not in ("ld", "st", "atom", "red", "ldu"):
-            continue
-        if any(space in each.modifiers for space in ("global", "const", "param", "local")):
-            continue
-        narrowest = min(narrowest, _access_bytes(each.modifiers))
-    return narrowest.bit_length() - 1
-
-
-def _access_bytes(modifiers: tuple[str, ...]) -> int:
-    widths: dict[str, Any] = {"v2": 2, "v4": 4, "v8": 8}
-    size = next((SIZES[each] for each in reversed(modifiers) if each in SIZES), 4)
-    return int(size * next((widths[each] for each in modifiers if each in widths), 1))

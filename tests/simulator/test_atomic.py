@@ -38,7 +38,7 @@ def test_integer_operations(device: simulator.Device, name: str, space: str) -> 
     where = {"global": "y", "shared": "s", "generic": f"(blockIdx.x % 2 ? {mine} : s)"}[space]
     calls = "".join(f"atomic{each}(p + {k}, v);" for k, each in enumerate(operations))
     body = f"""__shared__ {name} s[{count}]; int t = threadIdx.x, i = blockIdx.x * blockDim.x + t;
-    if (t < {count}) s[t] = y[{count} * blockIdx.x + t];
+    if (t < {count} && {int(not to_global)}) s[t] = y[{count} * blockIdx.x + t];
     __syncthreads();
     {name} v = ({name})((i * 2654435761ll) % 10007 - 5000);
     {name}* p = {where};

@@ -181,7 +181,11 @@ def test_reads_of_what_nobody_wrote() -> None:
 
 def test_a_block_does_not_inherit_what_another_one_wrote() -> None:
     with pytest.raises(InitcheckError, match=r"block \(1, 0, 0\)"):
-        launch("__shared__ int s[64]; if (blockIdx.x == 0) s[t] = t; __syncthreads(); x[t] = s[t];", grid=2, block=32)
+        launch(
+            "__shared__ int s[64]; if (blockIdx.x == 0) s[t] = t; __syncthreads(); x[32 * blockIdx.x + t] = s[t];",
+            grid=2,
+            block=32,
+        )
 
 
 def test_of_many_faults_the_lowest_block_is_reported() -> None:

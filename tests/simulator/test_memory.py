@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from cupysoft import simulator
-from tests.simulator.devices import every_device, ints, launch
+from tests.simulator.devices import every_device, ints, launch, unchecked
 from tests.simulator.harness import Array
 
 TYPES = {
@@ -71,7 +71,7 @@ def test_vectors(device: simulator.Device, vector: str, type_: type, count: int,
     assert np.array_equal(z, want_z)
 
 
-@every_device
+@unchecked
 def test_the_last_lane_wins(device: simulator.Device) -> None:
     """Lanes that store to one address: one of them stays, the last unless the seed draws another."""
     y = ints(4)

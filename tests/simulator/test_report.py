@@ -49,7 +49,6 @@ def copy(dtype: str, x: npt.NDArray[Any], y: npt.NDArray[Any], stride: int, thre
         ("float4", np.complex128, 1, 0, 16),
         ("unsigned char", np.uint8, 1, 0, 1),
         ("unsigned short", np.uint16, 1, 0, 2),
-        ("float", np.float32, 0, 0, 1),
     ],
 )
 def test_sectors_of_a_strided_copy(
@@ -70,6 +69,13 @@ def test_sectors_of_a_strided_copy(
     assert walks.walks_read == 512 * size / x.nbytes
     assert walks.walks_written == 0
     assert counted.arguments["argument 1"].walks_written == 512 * size / x.nbytes
+
+
+def test_sectors_of_one_address(device: simulator.Device) -> None:
+    source = 'extern "C" __global__ void f(const float* x, float* y) { y[blockIdx.x * blockDim.x + threadIdx.x] = *x; }'
+    simulator.RawKernel(source, "f")((4,), (128,), (aligned(1), aligned(512)))
+    read = device.report.kernels["f"].memory["global read"]
+    assert (read.requests, read.bytes, read.units, read.ideal) == (16, 512 * 4, 16, 16)
 
 
 def test_a_warp_that_is_not_full(device: simulator.Device) -> None:
@@ -152,13 +158,15 @@ def test_a_broadcast_has_no_conflict(device: simulator.Device) -> None:
 
 def test_instructions_by_class(device: simulator.Device) -> None:
     source = """extern "C" __global__ void f(double* x, float* y) {
+        x += 64 * blockIdx.x;
+        y += 64 * blockIdx.x;
         double v = x[threadIdx.x];
         float w = y[threadIdx.x];
         if (threadIdx.x < 8) { v = __dadd_rn(__dmul_rn(v, v), 1.0); }
         x[threadIdx.x] = v;
         y[threadIdx.x] = __fadd_rn(w, __shfl_xor_sync(0xffffffffu, w, 1));
     }"""
-    simulator.RawKernel(source, "f")((3,), (64,), (np.ones(64), np.ones(64, np.float32)))
+    simulator.RawKernel(source, "f")((3,), (64,), (np.ones(192), np.ones(192, np.float32)))
     counted = device.report.kernels["f"]
     assert counted.thread_instructions["float32"] == 3 * 64
     assert counted.warp_instructions["float32"] == 3 * 2

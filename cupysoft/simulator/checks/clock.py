@@ -2,11 +2,64 @@
 
 from __future__ import annotations
 
-from ..context import ErrorKind, Slot
-from .layout import CELLS_OFFSET, IN_SHARED, PENDING_TIME, TIME_LIMIT, TOUCHED, ShadowField
+from enum import IntEnum
+
+from ..context import Slot
+from .layout import CELLS_OFFSET, PENDING_TIME, TIME_LIMIT, TOUCHED, ShadowField
+from .pending import expire
 from .text import Routine, intrinsic, load_slot
 
-__all__ = ["PEND", "PENDING", "REFRESH", "WARP_SYNC", "times"]
+__all__ = [
+    "NARROW_SHIFT",
+    "SIZE_SHIFT",
+    "Event",
+    "REFRESH",
+    "TELL",
+    "TICK",
+    "WARP_SYNC",
+    "since",
+    "times",
+]
+
+#: Bits of an event.
+NARROW_SHIFT = 4
+SIZE_SHIFT = 8
+
+
+class Event(IntEnum):
+    """What the listener hears of; of accesses also how many bytes, and whether for the block alone.
+
+    With it comes a mask of lanes, or of warps where a part of the block has passed a barrier.
+    """
+
+    FENCE = 0  # of the whole device
+    BLOCK_FENCE = 1
+    PUBLISH = 2  # an atomic access or store is about to tell others what was fenced
+    RELEASE = 3  # the same, and all that was done before
+    ACQUIRE = 4  # an atomic access or load has found what was there
+    BARRIER = 5  # the whole block has passed a barrier
+    ARRIVE = 6  # a warp has come to a barrier for a part of the block
+    OPEN = 7  # and some have passed it
+
+
+#: ``void (ctx, event, warp, mask, addresses)``: call the listener if there is one.
+TELL = Routine(
+    "check_tell",
+    f"""define internal void @check_tell(ptr %ctx, i32 %event, i32 %warp, i32 %mask, ptr %addresses) noinline {{
+entry:
+{load_slot("shadow", Slot.SHADOW_SHARED, "ptr")}
+  %listener.at = getelementptr i64, ptr %shadow, i64 {ShadowField.LISTENER.value}
+  %listener = load ptr, ptr %listener.at
+  %deaf = icmp eq ptr %listener, null
+  br i1 %deaf, label %done, label %call
+call:
+  call void %listener(ptr %ctx, i32 %event, i32 %warp, i32 %mask, ptr %addresses)
+  br label %done
+done:
+  ret void
+}}
+""",
+)
 
 _MEMSET = intrinsic("llvm.memset.p0.i64", "void", "ptr", "i8", "i64", "i1")
 
@@ -16,32 +69,45 @@ def times() -> str:
 
     ``%first`` is the begin of the block, ``%start`` its last barrier, ``%synced`` the last one of warp ``%warp``.
     """
-    fields = {"now": ShadowField.NOW, "first": ShadowField.FIRST, "start": ShadowField.START}
+    fields = {"now": (ShadowField.NOW, 2), "first": (ShadowField.FIRST, 1), "start": (ShadowField.START, 2)}
     loads = "".join(
-        f"  %{name}.at = getelementptr i64, ptr %shadow, i64 {field.value}\n  %{name} = load i32, ptr %{name}.at\n"
-        for name, field in fields.items()
+        f"  %{name}.at = getelementptr i64, ptr %shadow, i64 {field.value}\n{since(name, least)}"
+        for name, (field, least) in fields.items()
     )
-    return f"""{loads}  %field = add i32 %warp, {ShadowField.WARPS.value}
+    return f"""  %base.at = getelementptr i64, ptr %shadow, i64 {ShadowField.BASE.value}
+  %base = load i64, ptr %base.at
+{loads}  %field = add i32 %warp, {ShadowField.WARPS.value}
   %synced.at = getelementptr i64, ptr %shadow, i32 %field
-  %synced = load i32, ptr %synced.at
-  %now12 = shl i32 %now, 12
+{since("synced", 0)}  %now12 = shl i32 %now, 12
+"""
+
+
+def since(name: str, least: int) -> str:
+    """Lines that load a time at ``%<name>.at`` as stamps of shared memory hold it."""
+    return f"""  %{name}.whole = load i64, ptr %{name}.at
+  %{name}.since = sub i64 %{name}.whole, %base
+  %{name}.late = icmp sgt i64 %{name}.since, {least}
+  %{name}.kept = select i1 %{name}.late, i64 %{name}.since, i64 {least}
+  %{name} = trunc i64 %{name}.kept to i32
 """
 
 
 #: ``void (shadow)``: move the time on; where it would not fit a stamp any longer, number the times anew.
-_TICK = Routine(
+TICK = Routine(
     "check_tick",
     f"""define internal void @check_tick(ptr %shadow) noinline {{
 entry:
   %now = load i64, ptr %shadow
   %next = add i64 %now, 1
   store i64 %next, ptr %shadow
-  %full = icmp uge i64 %next, {TIME_LIMIT}
+  %base.at = getelementptr i64, ptr %shadow, i64 {ShadowField.BASE.value}
+  %base = load i64, ptr %base.at
+  %since = sub i64 %next, %base
+  %full = icmp uge i64 %since, {TIME_LIMIT}
   br i1 %full, label %renumber, label %done
 renumber:
   %first.at = getelementptr i64, ptr %shadow, i64 {ShadowField.FIRST.value}
-  %first = load i64, ptr %first.at
-  %first32 = trunc i64 %first to i32
+{since("first", 1)}  %first32 = or i32 %first, 0
   %cells.at = getelementptr i64, ptr %shadow, i64 {ShadowField.CELLS.value}
   %cells = load i64, ptr %cells.at
   br label %each
@@ -64,70 +130,14 @@ each:
   %more = icmp ult i64 %index1, %cells
   br i1 %more, label %each, label %end
 end:
-  store i64 1, ptr %first.at
-  %start.at = getelementptr i64, ptr %shadow, i64 {ShadowField.START.value}
-  store i64 2, ptr %start.at
-  store i64 2, ptr %shadow
-  %warps = getelementptr i64, ptr %shadow, i64 {ShadowField.WARPS.value}
-  call void @llvm.memset.p0.i64(ptr %warps, i8 0, i64 256, i1 false)
-  br label %done
-done:
-  ret void
-}}
-""",
-    (_MEMSET,),
-)
-
-#: Where a read of unwritten shared memory waits for its verdict, and the fields of the error record that it becomes.
-PENDING = {
-    Slot.CHECK_2: Slot.ERROR_KIND,
-    Slot.CHECK_3: Slot.ERROR_INSTRUCTION,
-    Slot.CHECK_4: Slot.ERROR_THREAD,
-    Slot.CHECK_5: Slot.ERROR_ADDRESS,
-    Slot.CHECK_6: Slot.ERROR_BLOCK,
-    Slot.CHECK_7: Slot.ERROR_SIZE,
-}
-
-#: ``void (ctx, where, thread, address, size)``: note a read of shared memory that nobody wrote in this block.
-#: It is an error only when the next barrier comes: a write before that makes it a race, which says more.
-PEND = Routine(
-    "check_pend",
-    f"""define internal void @check_pend(ptr %ctx, i32 %where, i64 %thread, i64 %address, i64 %size) noinline cold {{
-{load_slot("kind", Slot.CHECK_2)}{load_slot("block", Slot.BLOCK)}
-  %free = icmp eq i64 %kind, 0
-  br i1 %free, label %write, label %done
-write:
-  %where64 = zext i32 %where to i64
-  store i64 {ErrorKind.UNINITIALISED.value}, ptr %kind.at
-  %at3 = getelementptr i64, ptr %ctx, i64 {Slot.CHECK_3.value}
-  store i64 %where64, ptr %at3
-  %at4 = getelementptr i64, ptr %ctx, i64 {Slot.CHECK_4.value}
-  store i64 %thread, ptr %at4
-  %at5 = getelementptr i64, ptr %ctx, i64 {Slot.CHECK_5.value}
-  store i64 %address, ptr %at5
-  %at6 = getelementptr i64, ptr %ctx, i64 {Slot.CHECK_6.value}
-  store i64 %block, ptr %at6
-  %at7 = getelementptr i64, ptr %ctx, i64 {Slot.CHECK_7.value}
-  store i64 %size, ptr %at7
+  %base.next = sub i64 %next, 2
+  store i64 %base.next, ptr %base.at
   br label %done
 done:
   ret void
 }}
 """,
 )
-
-
-def _expire() -> str:
-    """Lines that make the pending read the error."""
-    lines = []
-    for source, target in PENDING.items():
-        lines.append(load_slot(source.name.lower(), source))
-        lines.append(f"  %to{target.value} = getelementptr i64, ptr %ctx, i64 {target.value}\n")
-        lines.append(f"  store i64 %{source.name.lower()}, ptr %to{target.value}\n")
-    lines.append(f"  %detail = getelementptr i64, ptr %ctx, i64 {Slot.ERROR_DETAIL.value}\n")
-    lines.append(f"  store i64 {IN_SHARED}, ptr %detail\n")
-    return "".join(lines)
-
 
 #: ``i1 (ctx)``: notice a new block and the block barriers that were passed since the last look. True after filling the
 #: error record, when a read of unwritten memory was pending.
@@ -148,10 +158,19 @@ look:
   %settled = icmp eq i64 %pending, 0
   br i1 %settled, label %move, label %expire
 expire:
-{_expire()}  ret i1 true
+{expire()}  ret i1 true
 move:
 {load_slot("shadow", Slot.SHADOW_SHARED, "ptr")}  store i64 %epoch, ptr %seen.at
   store i64 %block, ptr %shown.at
+  %unsettled.at = getelementptr i64, ptr %shadow, i64 {ShadowField.UNSETTLED.value}
+  %unsettled = load i64, ptr %unsettled.at
+  %tells0 = icmp ne i64 %unsettled, 0
+  %tells = and i1 %tells0, %here
+  br i1 %tells, label %tell, label %tick
+tell:
+  call void @check_tell(ptr %ctx, i32 {Event.BARRIER.value}, i32 0, i32 0, ptr null)
+  br label %tick
+tick:
   call void @check_tick(ptr %shadow)
   %now = load i64, ptr %shadow
   %start.at = getelementptr i64, ptr %shadow, i64 {ShadowField.START.value}
@@ -163,6 +182,9 @@ begin:
   call void @check_tick(ptr %shadow)
   %later = load i64, ptr %shadow
   store i64 %later, ptr %start.at
+  store i64 0, ptr %unsettled.at
+  %acquired = getelementptr i64, ptr %shadow, i64 {ShadowField.ACQUIRED.value}
+  call void @llvm.memset.p0.i64(ptr %acquired, i8 0, i64 {8 * (ShadowField.KNOWN - ShadowField.ACQUIRED)}, i1 false)
 {load_slot("local", Slot.SHADOW_LOCAL, "ptr")}{load_slot("stride", Slot.LOCAL_STRIDE)}{load_slot("warps", Slot.WARPS)}
   %threads = mul i64 %warps, 32
   %bytes = mul i64 %threads, %stride
@@ -172,7 +194,7 @@ done:
   ret i1 false
 }}
 """,
-    (_TICK, _MEMSET),
+    (TELL, TICK, _MEMSET),
 )
 
 #: ``i1 (ctx, warp)``: the lanes of a warp were ordered. True as `REFRESH`.
@@ -185,8 +207,12 @@ WARP_SYNC = Routine(
   %field = add i32 %warp, {ShadowField.WARPS.value}
   %at = getelementptr i64, ptr %shadow, i32 %field
   store i64 %now, ptr %at
+  %diagonal = mul i32 %warp, 33
+  %known.field = add i32 %diagonal, {ShadowField.KNOWN.value}
+  %known.at = getelementptr i64, ptr %shadow, i32 %known.field
+  store i64 %now, ptr %known.at
   ret i1 %stop
 }}
 """,
-    (REFRESH, _TICK),
+    (REFRESH, TICK),
 )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..context import Slot
-from .arrays import lane_check
-from .clock import REFRESH
+from .array_lanes import lane_check
+from .clock import REFRESH, times
 from .layout import CELLS_OFFSET, Access, Counter, ShadowField, Space
 from .text import Routine, load_slot
 from .traffic import CTTZ, add_to, global_traffic
@@ -12,13 +12,13 @@ from .traffic import CTTZ, add_to, global_traffic
 __all__ = ["COPIED", "partial_check"]
 
 
-def partial_check(size: int) -> Routine:
+def partial_check(size: int, shift: int) -> Routine:
     """``i1 (ctx, addresses, counts, mask, warp, where)``: true after filling the error record.
 
     It is for lanes that read some bytes but not all `size`; the addresses of these become host addresses in place.
     """
     name = f"check_partial_{size}"
-    traffic, lanes = global_traffic(Access.READ, size), lane_check(Access.READ)
+    traffic, lanes = global_traffic(Access.READ, size), lane_check(Access.READ, shift)
     text = f"""define internal i1 @{name}(ptr %ctx, ptr %addresses, ptr %counts, i32 %mask, i32 %warp,
     i32 %where) noinline {{
 entry:
@@ -45,7 +45,7 @@ take:
   %count = load i32, ptr %count.at
   %count.wide = zext i32 %count to i64
   %fine = call i32 @{lanes.name}(ptr %ctx, ptr %addresses, i32 %bit, i32 %warp, i32 %where, i64 %count.wide,
-    i64 {size})
+    i64 {size}, ptr null, i64 0)
   %wrong = icmp eq i32 %fine, 0
   br i1 %wrong, label %bad, label %counted
 counted:
@@ -66,12 +66,11 @@ COPIED = Routine(
     f"""define internal void @check_copied(ptr %ctx, i32 %warp, ptr %targets, i32 %mask, i32 %size) noinline {{
 entry:
   %stop = call i1 @check_refresh(ptr %ctx)
-{load_slot("shadow", Slot.SHADOW_SHARED, "ptr")}  %now = load i32, ptr %shadow
-  %now12 = shl i32 %now, 12
+{load_slot("shadow", Slot.SHADOW_SHARED, "ptr")}{times()}
   %shift.at = getelementptr i64, ptr %shadow, i64 {ShadowField.SHIFT.value}
   %shift = load i32, ptr %shift.at
   %many = lshr i32 %size, %shift
-  %first = shl i32 %warp, 5
+  %thread0 = shl i32 %warp, 5
   br label %next
 next:
   %rest = phi i32 [%mask, %entry], [%left, %advance]
@@ -81,7 +80,7 @@ take:
   %lane = call i32 @llvm.cttz.i32(i32 %rest, i1 true)
   %lower = sub i32 %rest, 1
   %left = and i32 %rest, %lower
-  %thread = or i32 %first, %lane
+  %thread = or i32 %thread0, %lane
   %stamp = or i32 %now12, %thread
   %target.at = getelementptr i32, ptr %targets, i32 %lane
   %target = load i32, ptr %target.at

@@ -11,10 +11,10 @@ from .text import Routine
 __all__ = ["generic_check"]
 
 
-def generic_check(access: Access, size: int) -> Routine:
+def generic_check(access: Access, size: int, shift: int) -> Routine:
     """``i32 (ctx, addresses, mask, warp, where, values, components)``: the lanes that may go on."""
     name = f"check_generic_{access.name.lower()}_{size}"
-    array, shared, local = array_check(access, size), shared_check(access, size), local_check(access, size)
+    array, shared, local = array_check(access, size, shift), shared_check(access, size), local_check(access, size)
     head = "ptr %ctx, ptr %addresses"
     text = f"""define internal i32 @{name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where, ptr %values,
     i64 %components) noinline {{
@@ -32,7 +32,7 @@ entry:
   %plain = icmp eq i32 %on.chip, 0
   br i1 %plain, label %arrays, label %mixed
 arrays:
-  %simple = call i32 @{array.name}({head}, i32 %mask, i32 %warp, i32 %where)
+  %simple = call i32 @{array.name}({head}, i32 %mask, i32 %warp, i32 %where, ptr %values, i64 %components)
   ret i32 %simple
 mixed:
   %shared.off = sub <32 x i64> %v, splat (i64 {SHARED_WINDOW})
@@ -40,7 +40,7 @@ mixed:
   %v1 = select <32 x i1> %in.shared, <32 x i64> %shared.off, <32 x i64> %v
   %v2 = select <32 x i1> %in.local, <32 x i64> %local.off, <32 x i64> %v1
   store <32 x i64> %v2, ptr %addresses, align 8
-  %a = call i32 @{array.name}({head}, i32 %array, i32 %warp, i32 %where)
+  %a = call i32 @{array.name}({head}, i32 %array, i32 %warp, i32 %where, ptr %values, i64 %components)
   %b = call i32 @{shared.name}({head}, i32 %shared, i32 %warp, i32 %where, ptr %values, i64 %components)
   %c = call i32 @{local.name}({head}, i32 %local, i32 %warp, i32 %where)
   %ab = or i32 %a, %b

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..context import ErrorKind, Slot
+from ..control import barrier_operands, barrier_record
 from ..lanes import store_buffer
 from ..literals import integer, llvm_type
-from ..ptx import Immediate, Vector, type_of
+from ..ptx import Immediate, Instruction, Vector, type_of
 from ..seam import Access as Request
 from .arrays import array_check
 from .clock import WARP_SYNC
 from .copies import COPIED, partial_check
 from .generic import generic_check
+from .granules import granule_shift
 from .layout import COUNTERS, Access
 from .local import local_check
+from .optimistic import Guesses
+from .ordering import SYNCHRONISING, acquire, add, fenced, orders, publish
+from .parts import ARRIVE, OPENED
 from .shared import shared_check
-from .text import FAIL, Routine
+from .text import FAIL
 from .warps import MEMBERS
 
 if TYPE_CHECKING:
@@ -24,17 +30,22 @@ if TYPE_CHECKING:
 
 __all__ = ["Checked"]
 
-#: Accesses that other threads may make at the same time without a race: they are there to talk to each other.
-_SYNCHRONISING = ("volatile", "relaxed", "acquire", "release", "mmio")
-
 
 class Checked:
     """Memory, race, initialisation and synchronisation checks, and the counters: a `..seam.Checks`."""
 
     enabled = True
 
-    def kernel(self, e: Emitter) -> None:
-        """Nothing has to be prepared: the helper functions come with their first use."""
+    def __init__(self) -> None:
+        self._shift = 0
+        self._ordering = False
+        self._guesses = Guesses(())
+
+    def kernel(self, e: Emitter, instructions: Sequence[Instruction]) -> None:
+        """Look how narrow accesses to global memory get, and whether the kernel has fences."""
+        self._shift = granule_shift(instructions)
+        self._ordering = any(map(orders, instructions))
+        self._guesses = Guesses(instructions)
 
     def block(self, e: Emitter, first: int, count: int) -> None:
         """Count how often the block runs and with how many lanes; its instructions are known."""
@@ -55,23 +66,48 @@ class Checked:
         """Check an access and return host addresses."""
         if access.space == "param":
             return access.addresses
-        kind = _kind(e, access)
+        kind = self._kind(e, access)
         place = e.buffer("check.addresses", 32 * 8)
         mask = e.bits(access.active)
         _store_words(e, place, 0, access.addresses)
         given = f"ptr %ctx, ptr {place}, i32 {mask}, i32 %warp, i32 {e.index}"
-        if access.space in ("global", "const"):
-            routine = array_check(kind, access.size)
-        elif access.space == "local":
+        if access.space == "local":
             routine = local_check(kind, access.size)
         else:
-            routine = (shared_check if access.space == "shared" else generic_check)(kind, access.size)
+            if access.space == "shared":
+                routine = shared_check(kind, access.size)
+            else:
+                check = array_check if access.space in ("global", "const") else generic_check
+                routine = check(kind, access.size, self._shift)
             values, components = _stored_values(e, kind)
             given += f", ptr {values}, i64 {components}"
-        _add(e, routine)
+        add(e, routine)
         passed = e.code.line(f"call i32 @{routine.name}({given})")
         e.fail_if(e.code.line(f"icmp ne i32 {passed}, {mask}"))
+        if self._ordering and kind in (Access.ATOMIC, Access.SYNC_WRITE) and access.space not in ("const", "local"):
+            publish(e, access, place, mask)
         return _load_words(e, place)
+
+    def _kind(self, e: Emitter, access: Request) -> Access:
+        """What an access means for the checks."""
+        if access.kind == "copy":
+            return Access.COPY
+        if access.kind == "atomic":
+            return Access.ATOMIC
+        synchronising = e.instruction.has(*SYNCHRONISING)
+        if access.kind == "load":
+            return Access.SYNC_READ if synchronising or e.instruction in self._guesses else Access.READ
+        return Access.SYNC_WRITE if synchronising else Access.WRITE
+
+    def observed(self, e: Emitter, access: Request) -> None:
+        """Tell the listener where something may have been found that was released."""
+        finds = self._kind(e, access) in (Access.ATOMIC, Access.SYNC_READ)
+        if finds and self._ordering and access.space in ("global", "shared", "generic"):
+            acquire(e, access, e.buffer("check.addresses", 32 * 8), e.bits(access.active))
+
+    def fence(self, e: Emitter) -> None:
+        """Tell the listener."""
+        fenced(e)
 
     def copy(self, e: Emitter, source: Value, target: Value, counts: Value, size: int) -> tuple[Value, Value]:
         """Check asynchronous copies as they are issued: now they may read, and from now on they may write."""
@@ -92,8 +128,8 @@ class Checked:
         source = self.access(e, Request(source, active, size, "global", "load"))
         place, given = e.buffer("check.addresses", 32 * 8), store_buffer(e, "copy.counts", counts, "i32")
         _store_words(e, place, 0, source)
-        routine = partial_check(size)
-        _add(e, routine)
+        routine = partial_check(size, self._shift)
+        add(e, routine)
         mask = e.active_bits()
         wrong = e.code.line(
             f"call i1 @{routine.name}(ptr %ctx, ptr {place}, ptr {given}, i32 {mask}, i32 %warp, i32 {e.index})"
@@ -103,7 +139,7 @@ class Checked:
 
     def copied(self, e: Emitter) -> None:
         """Let the race check hear of the copies that were waited for."""
-        _add(e, COPIED)
+        add(e, COPIED)
 
     def missing(self, e: Emitter, missing: str) -> None:
         """A lane that the mask names does not come, and nobody else can move."""
@@ -111,8 +147,8 @@ class Checked:
 
     def warp_sync(self, e: Emitter) -> None:
         """Hold the member mask against the lanes, and order what they did before."""
-        _add(e, MEMBERS)
-        _add(e, WARP_SYNC)
+        add(e, MEMBERS)
+        add(e, WARP_SYNC)
         operand = e.instruction.operands[-1]
         if isinstance(operand, Immediate):
             members = str(integer(operand.text) & 0xFFFFFFFF)
@@ -140,13 +176,22 @@ class Checked:
         code.label(fine)
 
     def barrier(self, e: Emitter) -> None:
-        """The driver counts the barriers that are passed; the next access of shared memory looks there."""
+        """Note what comes to a barrier that may be for a part of the block.
+
+        Of the others the driver counts how many were passed, and the next access to memory looks there.
+        """
+        number, count, _ = barrier_operands(e.instruction)
+        if count is not None:
+            add(e, ARRIVE)
+            add(e, OPENED)
+            name, _ = barrier_record(e, number)
+            e.code.effect(f"call void @{ARRIVE.name}(ptr %ctx, i32 %warp, i32 {name})")
 
 
 def _miss(e: Emitter, kind: ErrorKind, missing: str) -> None:
     """Report lanes, a scalar mask, that do not take part, with the first lane that does; and end the warp."""
     e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
-    _add(e, FAIL)
+    add(e, FAIL)
     code = e.code
     lane = code.line(f"call i32 @llvm.cttz.i32(i32 {e.active_name}, i1 true)")
     thread = code.line(f"add i32 {code.line('shl i32 %warp, 5')}, {lane}")
@@ -172,27 +217,6 @@ def _named(e: Emitter, masks: Value) -> tuple[str, str]:
         part = e.code.line(f"call i32 @llvm.vector.reduce.or.v{e.W}i32(<{e.W} x i32> {strip})")
         members = e.code.line(f"or i32 {members}, {part}")
     return members, strangers
-
-
-def _add(e: Emitter, routine: Routine) -> None:
-    """Put a routine and what it calls into the module."""
-    for each in routine.closure():
-        if each.text.startswith("declare"):
-            e.module.declare(each.text.rstrip())
-        else:
-            e.module.function(each.name, each.text)
-
-
-def _kind(e: Emitter, access: Request) -> Access:
-    """What an access means for the checks."""
-    if access.kind == "copy":
-        return Access.COPY
-    if access.kind == "atomic":
-        return Access.ATOMIC
-    synchronising = e.instruction.has(*_SYNCHRONISING)
-    if access.kind == "load":
-        return Access.SYNC_READ if synchronising else Access.READ
-    return Access.SYNC_WRITE if synchronising else Access.WRITE
 
 
 def _stored_values(e: Emitter, kind: Access) -> tuple[str, int]:

@@ -4,7 +4,8 @@ A cell covers as many bytes as the narrowest access that the kernel makes to mem
 `layout.ShadowField` for what time means:
 
 - two accesses conflict when different threads make them, at least one writes, and they are not both atomic;
-- they are ordered when a block barrier lies between them, or, in one warp, a warp barrier;
+- they are ordered when a block barrier lies between them, or, in one warp, a warp barrier, or when a barrier for a part
+  of the block, or what one warp fenced and told another one (`..order`), leads from one to the other;
 - an asynchronous copy is a write of a time to come, which is ordered with nothing, until it has been waited for;
 - the reads since the last barrier are kept as one thread, as several lanes of one warp, or as several warps. Reads that
   are ordered before a newer read of the same warp may be forgotten: whatever conflicts with them from another warp
@@ -15,53 +16,59 @@ A cell covers as many bytes as the narrowest access that the kernel makes to mem
 from __future__ import annotations
 
 from ..context import ErrorKind
-from .clock import times
+from .clock import since, times
 from .layout import CELLS_OFFSET, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine
 
 __all__ = ["cell_check"]
 
-#: Lines for how a stamp stands to an access: before the last barrier, of its code, of its warp, ordered within that.
+#: Lines for how a stamp stands to an access: of its code, of its warp, before what the warp knows of the other one.
+#: Of several warps the warp is taken to know, when it has learnt of others since by a barrier for a part of the block.
 _RELATION = f"""  %time = lshr i32 %stamp, 12
   %who = and i32 %stamp, {TOUCHED - 1}
-  %early = icmp ult i32 %time, %start
   %equal = icmp eq i32 %who, %code
   %single = icmp ult i32 %who, {SEVERAL_LANES}
+  %crowd = icmp eq i32 %who, {SEVERAL_WARPS}
   %warp.of = lshr i32 %who, 5
   %warp.several = sub i32 %who, {SEVERAL_LANES}
   %its = select i1 %single, i32 %warp.of, i32 %warp.several
   %mine = icmp eq i32 %its, %warp
-  %ordered = icmp ult i32 %time, %synced
+  %row = mul i32 %warp, 32
+  %place = add i32 %row, %its
+  %known.field = add i32 %place, {ShadowField.KNOWN.value}
+  %parted.field = add i32 %warp, {ShadowField.PARTED.value}
+  %field = select i1 %crowd, i32 %parted.field, i32 %known.field
+  %limit.at = getelementptr i64, ptr %shadow, i32 %field
+  %base.at = getelementptr i64, ptr %shadow, i64 {ShadowField.BASE.value}
+  %base = load i64, ptr %base.at
+{since("limit", 0)}  %ordered = icmp ult i32 %time, %limit
+  %settled = icmp ult i32 %time, %start
 """
 
-#: ``i1 (stamp, code, warp, start, warp time)``: whether an earlier access is not ordered before this one.
+#: ``i1 (shadow, stamp, code, warp, start)``: whether an earlier access is not ordered before this one.
 _UNORDERED = Routine(
     "check_unordered",
-    f"""define internal i1 @check_unordered(i32 %stamp, i32 %code, i32 %warp, i32 %start, i32 %synced) noinline {{
-{_RELATION}  %late = xor i1 %early, true
+    f"""define internal i1 @check_unordered(ptr %shadow, i32 %stamp, i32 %code, i32 %warp, i32 %start) noinline {{
+{_RELATION}  %early = or i1 %settled, %ordered
   %thread = icmp ult i32 %code, {SEVERAL_LANES}
   %now = icmp ne i32 %time, {PENDING_TIME}
   %alone = and i1 %equal, %thread
   %self = and i1 %alone, %now
-  %others = xor i1 %self, true
-  %fresh = xor i1 %ordered, true
-  %foreign = xor i1 %mine, true
-  %open = or i1 %foreign, %fresh
-  %both = and i1 %late, %others
-  %result = and i1 %both, %open
+  %fine = or i1 %early, %self
+  %result = xor i1 %fine, true
   ret i1 %result
 }}
 """,
 )
 
-#: ``i32 (stamp, code, warp, start, warp time)``: the code that stands for the accesses of ``stamp`` and this one.
+#: ``i32 (shadow, stamp, code, warp, start)``: the code that stands for the accesses of ``stamp`` and this one.
 _MERGE = Routine(
     "check_merge",
-    f"""define internal i32 @check_merge(i32 %stamp, i32 %code, i32 %warp, i32 %start, i32 %synced) noinline {{
-{_RELATION}  %alone = or i1 %early, %equal
+    f"""define internal i32 @check_merge(ptr %shadow, i32 %stamp, i32 %code, i32 %warp, i32 %start) noinline {{
+{_RELATION}  %early = or i1 %settled, %ordered
+  %alone = or i1 %early, %equal
   %lanes = add i32 %warp, {SEVERAL_LANES}
-  %inwarp = select i1 %ordered, i32 %code, i32 %lanes
-  %among = select i1 %mine, i32 %inwarp, i32 {SEVERAL_WARPS}
+  %among = select i1 %mine, i32 %lanes, i32 {SEVERAL_WARPS}
   %result = select i1 %alone, i32 %code, i32 %among
   ret i32 %result
 }}
@@ -85,7 +92,7 @@ def _returns(label: str, kind: ErrorKind, stamp: str) -> str:
 def _kept(access: Access) -> str:
     """Lines that keep the access in the cell."""
     if access is Access.READ:
-        return """  %code2 = call i32 @check_merge(i32 %r, i32 %code, i32 %warp, i32 %start, i32 %synced)
+        return """  %code2 = call i32 @check_merge(ptr %shadow, i32 %r, i32 %code, i32 %warp, i32 %start)
   %stamp = or i32 %now12, %code2
   store i32 %stamp, ptr %read.at
 """
@@ -95,7 +102,7 @@ def _kept(access: Access) -> str:
     if access is Access.SYNC_READ:
         return ""
     # Memory that had nothing in it has something now, and nobody is held against that.
-    return f"""  %code2 = call i32 @check_merge(i32 %a, i32 %code, i32 %warp, i32 %start, i32 %synced)
+    return f"""  %code2 = call i32 @check_merge(ptr %shadow, i32 %a, i32 %code, i32 %warp, i32 %start)
   %stamp = or i32 %now12, %code2
   store i32 %stamp, ptr %atomic.at
   %first12 = shl i32 %first, 12
@@ -121,7 +128,7 @@ settle:
 """
     return f"""  br i1 %touched, label %atomics, label %keep
 atomics:
-  %a.open = call i1 @check_unordered(i32 %a, i32 %code, i32 %warp, i32 %start, i32 %synced)
+  %a.open = call i1 @check_unordered(ptr %shadow, i32 %a, i32 %code, i32 %warp, i32 %start)
   br i1 %a.open, label %atomic.race, label %after.atomics
 {_returns("atomic.race", kind, "%a")}after.atomics:
 {clear}"""
@@ -152,10 +159,10 @@ entry:
   %time = lshr i32 %w, 12
   %unwritten = icmp ult i32 %time, %first
   %bare = and i1 %unwritten, {"true" if access.reads else "false"}
-  %w.open = call i1 @check_unordered(i32 %w, i32 %code, i32 %warp, i32 %start, i32 %synced)
+  %w.open = call i1 @check_unordered(ptr %shadow, i32 %w, i32 %code, i32 %warp, i32 %start)
   br i1 %w.open, label %write.race, label %reads
 {_returns("write.race", first, "%w")}reads:
-  %r.open = call i1 @check_unordered(i32 %r, i32 %code, i32 %warp, i32 %start, i32 %synced)
+  %r.open = call i1 @check_unordered(ptr %shadow, i32 %r, i32 %code, i32 %warp, i32 %start)
   %r.race = and i1 %r.open, {"true" if access.writes else "false"}
   br i1 %r.race, label %read.race, label %others
 {_returns("read.race", ErrorKind.WRITE_AFTER_READ, "%r")}others:

@@ -7,10 +7,10 @@ from .layout import CELLS_OFFSET, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TO
 from .text import Routine, intrinsic, splat
 from .traffic import lanes
 
-__all__ = ["GATHER", "cells_of", "relation", "unordered", "warp_check"]
+__all__ = ["GATHER", "SCATTER", "cells_of", "relation", "unordered", "warp_check"]
 
 GATHER = intrinsic("llvm.masked.gather.v32i64.v32p0", "<32 x i64>", "<32 x ptr>", "<32 x i1>", "<32 x i64>")
-_SCATTER = intrinsic("llvm.masked.scatter.v32i64.v32p0", "void", "<32 x i64>", "<32 x ptr>", "<32 x i1>")
+SCATTER = intrinsic("llvm.masked.scatter.v32i64.v32p0", "void", "<32 x i64>", "<32 x ptr>", "<32 x i1>")
 _LOWEST = intrinsic("llvm.vector.reduce.umin.v32i32", "i32", "<32 x i32>")
 _HIGHEST = intrinsic("llvm.vector.reduce.umax.v32i32", "i32", "<32 x i32>")
 _ROTATE = intrinsic("llvm.fshr.i32", "i32", "i32", "i32", "i32")
@@ -66,19 +66,29 @@ store:
   ret i1 true
 scatter:
   %targets = getelementptr i64, ptr %begin, <32 x i32> %cell
-  call void @{_SCATTER.name}(<32 x i64> %new, <32 x ptr> align 8 %targets, <32 x i1> %active)
+  call void @{SCATTER.name}(<32 x i64> %new, <32 x ptr> align 8 %targets, <32 x i1> %active)
   ret i1 true
 }}
 """
-    return Routine(name, text, (GATHER, _SCATTER, _LOWEST, _HIGHEST, _ROTATE))
+    return Routine(name, text, (GATHER, SCATTER, _LOWEST, _HIGHEST, _ROTATE))
 
 
 def cells_of(size: int) -> str:
-    """Lines that leave the function where cells have another size, and set the lanes' cells, ``%cell``."""
+    """Lines that set the lanes' cells, ``%cell``.
+
+    They leave the function where cells have another size, or where only some warps of the block have met.
+    """
     return f"""  %shift.at = getelementptr i64, ptr %shadow, i64 {ShadowField.SHIFT.value}
   %shift = load i32, ptr %shift.at
   %bytes = shl i32 1, %shift
-  %one = icmp eq i32 %bytes, {size}
+  %fits = icmp eq i32 %bytes, {size}
+  %parted.field = add i32 %warp, {ShadowField.PARTED.value}
+  %parted.at = getelementptr i64, ptr %shadow, i32 %parted.field
+  %parted = load i64, ptr %parted.at
+  %whole.at = getelementptr i64, ptr %shadow, i64 {ShadowField.START.value}
+  %whole = load i64, ptr %whole.at
+  %undivided = icmp slt i64 %parted, %whole
+  %one = and i1 %fits, %undivided
   br i1 %one, label %place, label %no
 no:
   ret i1 false

@@ -41,11 +41,14 @@ def atomic(e: Emitter, instruction: Instruction) -> None:
         raise unknown(instruction)
     size, bits = SIZES[type_], f"b{8 * SIZES[type_]}"
     parts = len(sources[0].items) if isinstance(sources[0], Vector) else 1
-    host = e.checks.access(e, Access(address(e, place), e.active(), parts * size, space_of(instruction), "atomic"))
+    access = Access(address(e, place), e.active(), parts * size, space_of(instruction), "atomic")
+    host = e.checks.access(e, access)
     for part in range(parts):  # the elements of a vector are atomic one by one
         values = [e.read(_part(source, part), bits) for source in sources[: 2 if operation == "cas" else 1]]
         memory = e.map("add <W x i64> {0}, {1}", host, e.constant("i64", part * size)) if part else host
         old = _all_lanes(e, memory, values, operation, type_, f"i{8 * size}")
+        if part == parts - 1:
+            e.checks.observed(e, access)
         e.write(_part(target, part), old, bits)
 
 

@@ -28,8 +28,10 @@ def load(e: Emitter, instruction: Instruction) -> None:
         _load_parameters(e, targets, source, type_)
         return
     size = SIZES[type_] * len(targets)
-    host = e.checks.access(e, Access(address(e, source), e.active(), size, space, "load"))
-    for target, value in zip(targets, load_lanes(e, host, llvm_type(type_), len(targets)), strict=True):
+    access = Access(address(e, source), e.active(), size, space, "load")
+    values = load_lanes(e, e.checks.access(e, access), llvm_type(type_), len(targets))
+    e.checks.observed(e, access)
+    for target, value in zip(targets, values, strict=True):
         e.write(target, value, type_)
 
 
@@ -164,4 +166,5 @@ def hint(e: Emitter, instruction: Instruction) -> None:
 def fence(e: Emitter, instruction: Instruction) -> None:
     """``membar`` and ``fence``: order memory between the threads of the CPU too."""
     if not instruction.has("proxy", "mbarrier_init"):
+        e.checks.fence(e)
         e.code.effect("fence seq_cst")
