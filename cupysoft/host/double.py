@@ -144,7 +144,7 @@ def _cut(values: FloatArray, anchor: Any) -> tuple[FloatArray, FloatArray]:
 
 
 def share_sums(hi: FloatArray, lo: FloatArray) -> list[FloatArray]:
-    """Sum rows of up to 2^18 terms of at most 1, one of them 1, as words: two grids, of 2^-25 and 2^-51, and the rest.
+    """Sum rows of up to 2^17 terms of at most 1, one of them 1, as words: two grids, of 2^-25 and 2^-51, and the rest.
 
     The rest is below columns 2^-52, and depth(columns) + 1 u of that, at most 2^-82, is the error beside a sum above 1;
     that of the low words, which are at most 2^-53 of theirs, is less.
@@ -156,7 +156,7 @@ def share_sums(hi: FloatArray, lo: FloatArray) -> list[FloatArray]:
 
 
 def sums(hi: FloatArray, lo: FloatArray, scale: FloatArray | float = 1.0) -> list[FloatArray]:
-    """Sum rows of up to 2^18 terms, at most `scale` in size, as words, to 2^-81 of what lies off the grid of 2^-25.
+    """Sum rows of up to 2^17 terms, at most `scale` in size, as words, to 2^-82 of what lies off the grid of 2^-25.
 
     So 1 + tiny keeps all of tiny: the second and the third grid follow the largest that is left by the first.
     """

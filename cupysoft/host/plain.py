@@ -162,4 +162,6 @@ def rest_slack(rest: FloatArray, columns: int, folds: int) -> FloatArray:
 def lowered(values: FloatArray, m: Any) -> FloatArray:
     """Turn x into x - m, at least LOWEST, in place."""
     values -= m
-    return np.maximum(values, LOWEST, out=values)
+    if np.fmin.reduce(values, axis=None, initial=0.0) < LOWEST:  # to look takes less time than to write
+        np.maximum(values, LOWEST, out=values)
+    return values

@@ -17,7 +17,7 @@ from cupysoft.host.nearest import decided, nearest
 from cupysoft.host.tiers import NOTHING, Read, Tier, Total
 from cupysoft.host.words import FloatArray, compress, two_product, two_sum
 
-__all__ = ["settle_logs", "settle_shares"]
+__all__ = ["distinct", "settle_logs", "settle_shares"]
 
 Places = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
@@ -39,7 +39,7 @@ def settle_shares(
     read : callable
         Gives chosen rows again.
     """
-    x, row, back = _distinct(x, row)
+    x, row, back = distinct(x, row)
     result, left = _alike(first, row, m, x == m[row], read, dtype)
     for tier, totals in _steps(first, m, read, dtype):
         if left.size:
@@ -62,7 +62,7 @@ def settle_logs(
     dtype: np.dtype[Any],
 ) -> FloatArray:
     """Give x - m less the logarithm of the sum of its row, correctly rounded; `logs` are the first tier's."""
-    x, row, back = _distinct(x, row)
+    x, row, back = distinct(x, row)
     result, left = _vanishing(x == m[row], row, m, logs, read)
     for tier, totals in _steps(first, m, read, dtype):
         if left.size:
@@ -89,7 +89,7 @@ def _steps(
         yield tier, lambda rows, tier=tier: tiers.total(tier, read, rows, m[rows])  # type: ignore[misc]
 
 
-def _distinct(x: FloatArray, row: Places) -> tuple[FloatArray, Places, Any]:
+def distinct(x: FloatArray, row: Places) -> tuple[FloatArray, Places, Any]:
     """Give each element of a row once: a row of many equal ones near a tie has as many doubts. And the way back."""
     if len(x) < 64:
         return x, row, slice(None)

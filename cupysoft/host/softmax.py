@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from cupysoft.host.blocks import Box, Grid
 from cupysoft.host.first_tier import FirstTier, Logs, Terms, first_tier
-from cupysoft.host.settle import settle_logs, settle_shares
+from cupysoft.host.settle import distinct, settle_logs, settle_shares
 from cupysoft.host.threads import for_each, ieee_arithmetic
 from cupysoft.host.tiers import Read, Total
 from cupysoft.host.words import FloatArray
@@ -105,6 +105,18 @@ class _LogShares(_Shares):
         return settle_logs(x, row, found.m, found.total, found.logs, read, self.tier.dtype)
 
 
+class _Doubts(NamedTuple):
+    """Doubted places of a piece, the elements there, each once, with their rows, and the way back to the places."""
+
+    mask: npt.NDArray[np.bool_]
+    x: FloatArray
+    row: npt.NDArray[np.intp]
+    back: Any
+
+
+_NONE = _Doubts(np.zeros(0, np.bool_), np.zeros(0), np.zeros(0, np.intp), slice(None))
+
+
 def _walk(x: npt.NDArray[Any], axes: tuple[int, ...], out: npt.NDArray[Any], kind: _Shares) -> None:
     grid = Grid(x, axes, plain=is_plain(out.dtype))
     source, target = grid.ordered(x), grid.ordered(out)
@@ -158,28 +170,30 @@ def _in_pieces(
     parts = for_each(sums_of, places, parallel=True)
     found = kind.found(m, [words for words, _ in parts], grid.columns, max(n for _, n in parts), read)
 
-    def finish(place: int, *, write: bool) -> tuple[Any, FloatArray]:
-        """Compute a piece, and give the places where there are doubts, and the elements there."""
+    def finish(place: int, *, write: bool) -> _Doubts:
+        """Compute a piece, and give what is doubted there."""
         box, terms = boxes[place], kept[place]
         values = grid.load(source[box]) if terms is None else None
         if terms is not None and not write:
             terms = tuple(term.copy(order="K") for term in terms)
         results, doubts = kind.results(values, terms, found)
-        spots = np.nonzero(doubts)
-        x = grid.load(source[box])[spots] if spots[0].size else np.empty(0)
+        doubted = _NONE
+        if doubts.any():
+            x, row, back = distinct(grid.load(source[box])[doubts], np.nonzero(doubts)[0])
+            doubted = _Doubts(doubts, x, row, back)
         if write:
             grid.save(results, target[box])
-        return spots, x
+        return doubted
 
     doubted = for_each(functools.partial(finish, write=not in_place), places, parallel=True)
-    x, row = (np.concatenate(each) for each in zip(*((x, at[0]) for at, x in doubted), strict=True))
+    x, row = (np.concatenate(each) for each in zip(*((each.x, each.row) for each in doubted), strict=True))
     settled = kind.settled(x, row, found, read) if x.size else x
     if in_place:
         for_each(functools.partial(finish, write=True), places, parallel=True)
-    cuts = np.cumsum([len(x) for _, x in doubted])
-    for box, (spots, _), values in zip(boxes, doubted, np.split(settled, cuts[:-1]), strict=True):
+    cuts = np.cumsum([len(each.x) for each in doubted])
+    for box, each, values in zip(boxes, doubted, np.split(settled, cuts[:-1]), strict=True):
         if values.size:
-            _patch(grid, target[box], spots, values)
+            _patch(grid, target[box], np.nonzero(each.mask), values[each.back])
 
 
 def _patch(grid: Grid, block: npt.NDArray[Any], at: Any, values: FloatArray) -> None:

@@ -8,9 +8,10 @@ import flint
 import numpy as np
 import pytest
 
-from cupysoft.host import double, plain, tiers, wide
+from cupysoft.host import double, exact, plain, tiers, wide
 from cupysoft.host.double_log import log_pair
-from cupysoft.testing import twofold
+from cupysoft.host.nearest import MARGIN
+from cupysoft.testing import reference, twofold
 
 Array = np.ndarray[Any, Any]
 
@@ -36,7 +37,7 @@ def errors(words: Any, truths: list[Any]) -> Array:
 
 @pytest.fixture(autouse=True)
 def precision() -> Any:
-    with flint.ctx.workprec(400):
+    with flint.ctx.workprec(1200):
         yield
 
 
@@ -181,3 +182,57 @@ def test_bounds_of_the_wide_tier_follow_from_its_parts() -> None:
     words, power = wide.wide_exp_parts(d, 0.0)
     truths = [ball(v).exp() / flint.arb(2) ** int(k) for v, k in zip(d, power, strict=True)]
     assert errors(words, truths).max() < wide.WIDE_ERROR
+
+
+def test_bounds_add_up() -> None:
+    """The slack of a result is no less than what it is made of, and the quick look doubts more than any of it."""
+    for columns, folds in ((1, 0), (1000, 26), (1 << 31, 70)):
+        steps = plain.share_slack(columns, folds)
+        assert steps >= plain.EXP_ERROR + np.log(columns) + folds
+        # A share of float32 is at least 2^-150, so x - m at least -104 - log(columns). The quotient is rounded once.
+        assert plain.EXP_ERROR + 104 + np.log(columns) + steps + 1 < MARGIN
+        rest = plain.rest_slack(np.array([1e-290, 0.5, 40.0]), columns, folds)
+        assert (rest >= plain.U * np.array([steps + 667, steps + 0.69, steps]) * [1e-290, 0.5, 40]).all()
+        # A logarithm is off by what the rest is, relative to itself; x - m and the difference are rounded once each.
+        assert steps - plain.LOWEST + 2**-60 / plain.U + 2 < MARGIN
+    assert double.SUM_ERROR >= double.EXP_ERROR + 2.0**-82
+    assert double.SHARE_ERROR >= double.EXP_ERROR + double.SUM_ERROR + 1.25 * 2.0**-78
+    for tier in (tiers.DOUBLE, tiers.WIDE):
+        assert tier.sum_error > 1.05 * tier.exp_error
+    assert tiers.WIDE.sum_floor >= 2.0**-119
+
+
+@pytest.mark.parametrize("tier", [tiers.DOUBLE, tiers.WIDE], ids=lambda tier: tier.name)
+@pytest.mark.parametrize("lead", [0, 5, 40, 300])
+def test_totals_and_logarithms_of_tiers_are_within_their_slack(tier: tiers.Tier, lead: float) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(0, 3, (4, 50))
+    x[:, 0] = x.max(axis=1) + lead
+    rows = np.arange(4)
+    found = tiers.total(tier, lambda places: iter([x[places][:, :20], x[places][:, 20:]]), rows, x[:, 0])
+    words, slack = tiers.logarithm(tier, found, lambda places: iter([x[places]]), rows)
+    for i, row in enumerate(x):
+        true = sum(((ball(v) - ball(row[0])).exp() for v in row), flint.arb(0))
+        assert abs(ball(*(w[i] for w in found.words)) - true) <= float(found.slack[i])
+        assert float(found.slack[i]) >= tier.exp_error * float(true - 1)
+        assert abs(ball(*(w[i] for w in words)) - true.log()) <= float(slack[i])
+
+
+@pytest.mark.parametrize("bits", [40, 100])
+def test_integers_of_few_bits_know_their_error(bits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With few bits more is left undecided, and what is decided is right."""
+    monkeypatch.setattr(exact, "FIRST_BITS", bits)
+    rng = np.random.default_rng(0)
+    for sigma in (0.1, 3, 20):
+        row = rng.normal(0, sigma, 30)
+        counts = exact._counted(row)
+        terms, total, error = exact._exponentials(counts, bits)
+        m = ball(max(counts))
+        true = {v: (ball(v) - m).exp() * flint.arb(2) ** bits for v in counts}
+        assert abs(total - sum(true.values(), flint.arb(0))) <= error
+        assert max(float(abs(terms[v] - true[v]).mid()) for v in counts) <= 16 <= error
+        for dtype in (np.dtype("f4"), np.dtype("f8")):
+            assert exact.shares(row, row.tolist(), dtype) == reference.softmax(row, dtype=dtype).tolist()
+            assert exact.log_shares(row, row.tolist(), dtype) == reference.log_softmax(row, dtype=dtype).tolist()
+            ones = [1.0] * 30
+            assert exact.real_logsumexp(row.tolist(), ones, dtype)[0] == float(reference.logsumexp(row, dtype=dtype))

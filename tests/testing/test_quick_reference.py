@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cupysoft.errors import UndecidedError
-from cupysoft.testing import balls, quick_reference, reference, strategies, trouble
+from cupysoft.testing import balls, quick_reference, reference, strategies, trouble, twofold
 from tests.bits import assert_same_bits
 
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
@@ -49,6 +49,16 @@ def test_most_is_decided_without_balls(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(asked) == 0
     quick_reference.logsumexp(x - reference.logsumexp(x, 1)[:, None], 1)
     assert len(asked) > 0, "what nearly cancels is beyond pairs"
+
+
+def test_what_the_bounds_are_made_of() -> None:
+    """A share: its term, the sum and the quotient. A logarithm: the sum, and its own."""
+    x = np.random.default_rng(0).normal(0, 5, (3, 40))
+    (hi, lo), slack = quick_reference._shares(x)
+    assert (slack >= 2.5 * twofold.EXP_ERROR * np.abs(hi)).all()
+    assert (np.abs(lo) <= np.spacing(hi)).all()
+    (hi, lo), slack = quick_reference._log_shares(x)
+    assert (slack >= 3 * twofold.EXP_ERROR).all()
 
 
 def test_shapes_axes_and_dtypes_are_those_of_the_reference() -> None:
