@@ -1,4 +1,4 @@
-"""The command line: ``python -m cupysoft demo | info | compile``."""
+"""The command line: ``python -m cupysoft demo | info | verify | compile``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,15 @@ def _parser() -> argparse.ArgumentParser:
     demo.set_defaults(command=_demo)
     info = commands.add_parser("info", help="versions, devices, NVRTC, cache folder and size")
     info.set_defaults(command=_info)
-    for command in (demo, info):
+    verify = commands.add_parser("verify", help="count results whose bits are not those of the rigorous reference")
+    verify.set_defaults(command=_verify)
+    verify.add_argument("--elements", type=_number, default=10**6, metavar="1e7", help="elements of input (1e6)")
+    verify.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the input (0)")
+    verify.add_argument(
+        "--backend", action="append", metavar="host", help="host, simulated, GPU; may be repeated (all)"
+    )
+    verify.add_argument("--dtype", action="append", metavar="float32", help="element type; may be repeated (all)")
+    for command in (demo, info, verify):
         command.add_argument("--json", action="store_true", help="print JSON")
     ahead = commands.add_parser("compile", help="compile kernels into the cache, for machines without a compiler")
     ahead.set_defaults(command=_compile)
@@ -69,6 +77,13 @@ def _sizes(text: str) -> tuple[int, ...]:
         return tuple(map(int, filter(None, text.split(","))))
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} does not list integers, as 8,64,100 does") from None
+
+
+def _number(text: str) -> int:
+    try:
+        return int(float(text))
+    except (ValueError, OverflowError):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number, as 1e7 is") from None
 
 
 def _axis(text: str) -> int | tuple[int, ...] | None:
@@ -170,6 +185,12 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 _ATTENTION_GOOD = "No error of attention is above 1.5 times that of the naive composition and 2 ulp."
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from cupysoft.verify_table import verify
+
+    return verify(options.elements, options.seed, options.backend, options.dtype, as_json=options.json)
 
 
 def _verdict(compared: Sequence[Any]) -> str:
