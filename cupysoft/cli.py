@@ -6,11 +6,12 @@ import argparse
 import dataclasses
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from cupysoft._version import __version__
 from cupysoft.errors import CupysoftError
+from cupysoft.tables import text_table
 
 __all__ = ["main", "text_table"]
 
@@ -91,20 +92,6 @@ def _axis(text: str) -> int | tuple[int, ...] | None:
         return None
     axes = _sizes(text)
     return axes if "," in text else axes[0]
-
-
-def text_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Lay out rows under a header, columns aligned: text to the left, numbers to the right."""
-    body = [[str(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(header, *body, strict=True)]
-    columns = zip(*body, strict=True)
-    right = [all(cell.lstrip("-")[:1].isdigit() or cell in ("", "-") for cell in column) for column in columns]
-
-    def line(cells: Sequence[str]) -> str:
-        placed = (c.rjust(w) if r else c.ljust(w) for c, w, r in zip(cells, widths, right, strict=True))
-        return "  ".join(placed).rstrip()
-
-    return "\n".join([line(header), line(["-" * width for width in widths]), *map(line, body)])
 
 
 def _info(options: argparse.Namespace) -> int:

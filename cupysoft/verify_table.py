@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from cupysoft.cli import text_table
 from cupysoft.demo import Backend, backends
 from cupysoft.errors import DtypeError, MissingDependencyError
 from cupysoft.ops.warmup_arguments import known_dtypes
+from cupysoft.tables import text_table
 from cupysoft.verify import Count, Step, sweep
 
 __all__ = ["table", "verify"]

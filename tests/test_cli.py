@@ -14,6 +14,7 @@ import cupysoft
 from cupysoft import cli, demo, demo_attention
 from cupysoft.ops.ladder import RUNGS, Rung
 from cupysoft.simulator import Device
+from cupysoft.tables import text_table
 
 ROOT = Path(__file__).parent.parent
 
@@ -178,7 +179,7 @@ def test_the_module_runs_as_a_command() -> None:
 
 
 def test_columns_of_a_table_are_aligned() -> None:
-    text = cli.text_table(["name", "n"], [["a", 1], ["bcd", 100]])
+    text = text_table(["name", "n"], [["a", 1], ["bcd", 100]])
     assert text.splitlines() == ["name    n", "----  ---", "a       1", "bcd   100"]
 
 

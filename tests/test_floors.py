@@ -16,7 +16,7 @@ PACKAGE = ROOT / "cupysoft"
 
 # Floor by floor, from the ground: on each its rooms, in each room its modules, or packages with all that is in them.
 FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (("errors", "_version"),),
+    (("errors", "_version"), ("tables",)),
     (("arrays", "attention_layout"), ("runtime.plan", "runtime.limits")),
     (("runtime",),),
     (("simulator",), ("host",)),
@@ -25,6 +25,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("",),),
     (("testing",), ("dask",), ("info",)),
     (("demo", "demo_attention"),),
+    (("verify", "verify_table"),),
     (("cli",),),
     (("__main__",),),
 )
