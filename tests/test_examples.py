@@ -12,7 +12,7 @@ SAYS = {
     "check_a_kernel.py": ("right with the barrier: True", "without it:", "reverse"),
     "find_a_race.py": (
         "a block for each row: right",
-        "with checks: RacecheckError: shares: race:",
+        "with checks: RacecheckError: shares: Race reported between Write access of size 4 bytes and Read access",
         "    rows=2,\n    columns=2,\n    blocks=1,\n    threads=32,\n    seed=0,\n)",
         "without: AssertionError",
         "right for any launch",

@@ -1,10 +1,11 @@
-"""Turns the error record of a context into an exception that names everything one needs to find the fault."""
+"""Turns the error record of a context into an exception that names everything one needs to find the fault.
+
+The words are compute-sanitizer's, so that who knows its reports can read these.
+"""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
 from ..errors import (
     DeadlockError,
@@ -15,24 +16,12 @@ from ..errors import (
     SynccheckError,
     TrapError,
 )
-from .arguments import Region
-from .checks.layout import (
-    BLOCK_MASK,
-    IN_GLOBAL,
-    IN_LOCAL,
-    IN_SHARED,
-    OTHER_BLOCKS,
-    OTHER_LANES,
-    OTHER_WARPS,
-    SEVERAL_LANES,
-    SEVERAL_WARPS,
-    STAMP_BLOCK,
-    THREAD_MASK,
-)
-from .compiled import CompiledKernel, Where
+from .checks.layout import IN_SHARED
+from .compiled import Where
 from .context import ErrorKind, Slot
-from .memory import AddressMap
+from .naming import Site, coordinates, lanes, lines_of, other_thread, place, source_line, space
 from .printf import string_at
+from .waits import who_waits
 from .workspace import Workspace
 
 __all__ = ["Site", "error_from"]
@@ -58,88 +47,96 @@ _CLASSES: dict[ErrorKind, type[SimulatorError]] = {
     ErrorKind.UNINITIALISED: InitcheckError,
 }
 
-
-@dataclass(frozen=True)
-class Site:
-    """A launch, as far as messages need it."""
-
-    label: str
-    kernel: CompiledKernel
-    grid: tuple[int, int, int]
-    block: tuple[int, int, int]
-    dynamic: int
-    memory: AddressMap
-    checked: bool
-    drawn: str = ""
+_VERBS = {"ld": "read", "ldu": "read", "st": "write", "atom": "atomic", "red": "atomic", "cp": "copy"}
+_BARRIER = "Barrier error detected. "
+#: More lines of source than this say nothing about the one that is meant.
+_MOST_LINES = 4
 
 
-def error_from(site: Site, record: Workspace) -> SimulatorError:
-    """The exception for the error that a workspace holds."""
+def error_from(site: Site, record: Workspace, others: Sequence[Workspace] = ()) -> SimulatorError:
+    """The exception for the error that a workspace holds; of a deadlock between blocks `others` tell more."""
     kind = ErrorKind(record[Slot.ERROR_KIND])
     index = record[Slot.ERROR_INSTRUCTION]
     where = site.kernel.instructions[index] if index < len(site.kernel.instructions) else None
-    what = _describe(site, record, kind, where)
-    block = _coordinates(record[Slot.ERROR_BLOCK], site.grid)
-    thread = _coordinates(record[Slot.ERROR_THREAD], site.block)
-    lines = [f"{site.label}: {what}", f"  in block {block}, thread {thread}"]
+    block = coordinates(record[Slot.ERROR_BLOCK], site.grid)
+    thread = coordinates(record[Slot.ERROR_THREAD], site.block)
+    lines = [f"{site.label}: {_describe(site, record, kind, where)}", f"  by thread {thread} in block {block}"]
     if where is not None:
         lines.append(f"  PTX instruction: {where.text}")
         if where.location is not None:
-            file, line = where.location
-            # The name of a text that was never a file has been completed by the compiler; only its end says something.
-            lines.append(f"  CUDA source: {file if Path(file).exists() else Path(file).name}, line {line}")
+            lines.append(f"  CUDA source: {source_line(where)}")
+    if kind in (ErrorKind.DEADLOCK, ErrorKind.ENDLESS):
+        lines += who_waits(site, [record] if kind is ErrorKind.DEADLOCK else others)
     if site.drawn:
         lines.append(f"  drawn by {site.drawn}")
     return _CLASSES[kind]("\n".join(lines))
 
 
 def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | None) -> str:
-    address, size = record[Slot.ERROR_ADDRESS], record[Slot.ERROR_SIZE]
-    other = _other(site, record)
-    missing = _lanes(address)
-    place = _place(site, record[Slot.ERROR_DETAIL], address)
+    address = record[Slot.ERROR_ADDRESS]
+    missing = lanes(address)
     match kind:
         case ErrorKind.TRAP:
             return "the kernel executed trap" + _without_grid(site, record)
         case ErrorKind.ASSERT:
             return f"assertion `{string_at(address, site.memory if site.checked else None)}` failed"
         case ErrorKind.DEADLOCK:
-            return "no thread of the block can go on: barriers are waited for that can never be complete"
+            return "Deadlock detected. No thread of the block can go on: barriers that can never be complete"
         case ErrorKind.ENDLESS:
-            return "threads spin for ever: no thread of the grid does anything new (one of them is named below)"
+            return "Deadlock detected. Threads spin for ever: no thread of the grid does anything new"
         case ErrorKind.MISSING_LANES:
-            return f"{missing} never come to a warp instruction whose member mask names them"
+            return _BARRIER + f"Divergent thread(s) in warp: {missing} never come to an instruction that names them"
         case ErrorKind.MISSING_THREADS:
-            return "a block barrier is missed by a thread that has exited (named below)"
+            return _BARRIER + "Divergent thread(s) in block: this one has exited and misses a block barrier"
         case ErrorKind.DIVIDED_WARP:
-            return "lanes of one warp wait at different block barriers; all of them must come to the same one"
+            return _BARRIER + "Divergent thread(s) in warp: its lanes wait at different block barriers"
         case ErrorKind.NOT_A_MEMBER:
-            return f"{missing} execute a warp instruction whose member mask does not name them"
+            return _BARRIER + f"Invalid arguments: {missing} execute an instruction whose mask does not name them"
         case ErrorKind.EXITED_LANES:
-            return f"the member mask of a warp instruction names {missing}, which have exited"
-        case ErrorKind.PARTIAL_WARP:
-            return f"a matrix instruction needs all 32 lanes of the warp, and {missing} are not there"
-        case ErrorKind.UNINITIALISED:
-            return f"read of {size} bytes that nobody wrote, from {place}"
-        case ErrorKind.WRITE_AFTER_WRITE:
-            return f"race: {size} bytes of {place} are also written by {other}, in no order"
-        case ErrorKind.READ_AFTER_WRITE:
-            return f"race: read of {size} bytes of {place} that {other} wrote, in no order"
-        case ErrorKind.WRITE_AFTER_READ:
-            return f"race: write of {size} bytes of {place} that {other} read, in no order"
-        case ErrorKind.COPY_PENDING:
             return (
-                f"race: {_verb(where)} of {size} bytes of {place}, which an asynchronous copy of {other} writes"
-                " that has not been waited for"
+                _BARRIER + f"Divergent thread(s) in warp: the mask of an instruction names {missing}, which have exited"
             )
-        case ErrorKind.MISALIGNED:
-            return f"misaligned {_verb(where)} of {size} bytes: {place}"
-        case ErrorKind.READ_ONLY:
-            return f"{_verb(where)} of {size} bytes to read-only memory: {place}"
-        case ErrorKind.OUT_OF_BOUNDS:
-            return f"out-of-bounds {_verb(where)} of {size} bytes: {place}"
+        case ErrorKind.PARTIAL_WARP:
+            return (
+                _BARRIER
+                + f"Divergent thread(s) in warp: a matrix instruction needs all 32 lanes, and {missing} are not there"
+            )
         case _:
-            return f"error {kind.name}"
+            return _of_memory(site, record, kind, where)
+
+
+def _of_memory(site: Site, record: Workspace, kind: ErrorKind, where: Where | None) -> str:
+    """Describe a fault of one access to memory."""
+    memory, size = record[Slot.ERROR_DETAIL], record[Slot.ERROR_SIZE]
+    what, here = space(memory), place(site, memory, record[Slot.ERROR_ADDRESS])
+    invalid = f"Invalid {what} {_verb(where)} of size {size} bytes: {here} is "
+    match kind:
+        case ErrorKind.OUT_OF_BOUNDS:
+            return invalid + "out of bounds"
+        case ErrorKind.MISALIGNED:
+            return invalid + "misaligned"
+        case ErrorKind.READ_ONLY:
+            return invalid + "read-only"
+        case ErrorKind.UNINITIALISED:
+            return f"Uninitialized {what} memory read of size {size} bytes: {here}"
+    other = other_thread(site, record)
+    race = f"Race reported between {_verb(where).capitalize()} access of size {size} bytes and"
+    if kind is ErrorKind.COPY_PENDING:
+        return f"{race} Write access by an asynchronous copy of {other}, which has not been waited for: {here}"
+    reads = kind is ErrorKind.WRITE_AFTER_READ
+    return f"{race} {'Read' if reads else 'Write'} access by {other}{_candidates(site, memory, reads)}: {here}"
+
+
+def _candidates(site: Site, memory: int, reads: bool) -> str:
+    """Where the other access of a race can be, if that is a few lines of source."""
+    opcodes = ("ld", "ldu", "ldmatrix", "cp") if reads else ("st", "stmatrix", "atom", "red")
+    elsewhere = (
+        ("global", "const", "local", "param") if memory == IN_SHARED else ("shared", "shared::cta", "local", "param")
+    )
+    lines = lines_of(site.kernel.instructions, opcodes, elsewhere)
+    if not 0 < len(lines) <= _MOST_LINES:
+        return ""
+    return f" (line {' or '.join(map(str, lines))})"
 
 
 def _without_grid(site: Site, record: Workspace) -> str:
@@ -151,92 +148,4 @@ def _without_grid(site: Site, record: Workspace) -> str:
 
 
 def _verb(where: Where | None) -> str:
-    if where is None:
-        return "access"
-    verbs = {"ld": "read", "st": "write", "atom": "atomic access", "red": "atomic access", "cp": "copy"}
-    return verbs.get(where.opcode.removesuffix("matrix"), "access")
-
-
-def _place(site: Site, memory: int, address: int) -> str:
-    """Name the memory: an array, a shared variable, the thread's local memory."""
-    if memory == IN_SHARED:
-        total = site.kernel.shared_bytes + site.dynamic
-        return _on_chip(address, site.kernel.shared, site.kernel.shared_bytes, total, "shared memory")
-    if memory == IN_LOCAL:
-        local = site.kernel.local_bytes
-        return _on_chip(address, site.kernel.local, local, local, "the thread's local memory")
-    found = site.memory.at_host(address) if memory == IN_GLOBAL else site.memory.of(address)
-    if found is not None:
-        return _in_array(*found)
-    if 0 <= address < 4096:
-        return f"address {address:#x}, a null pointer"
-    return f"address {address & (1 << 64) - 1:#x}, which belongs to no array of this launch"
-
-
-def _on_chip(address: int, names: dict[str, tuple[int, int]], static: int, total: int, noun: str) -> str:
-    for name, (offset, size) in names.items():
-        if offset <= address < offset + size:
-            return f"byte {address - offset} of {_plain(name)!r} ({size} bytes, {noun})"
-    if static <= address < total:
-        return f"byte {address - static} of dynamic {noun} ({total - static} bytes)"
-    return f"byte {address} of {noun} ({total} bytes)"
-
-
-def _in_array(region: Region, byte: int) -> str:
-    inside = byte - region.start
-    element = f"element {inside // region.itemsize}" if inside % region.itemsize == 0 else f"byte {inside}"
-    if byte < 0:
-        where = f", {-byte} bytes before its first"
-    elif byte >= region.size:
-        where = f", {byte - region.size} bytes behind its end"
-    else:
-        where = ""
-    return f"{element} of {region.label} ({region.size} bytes){where}"
-
-
-def _plain(name: str) -> str:
-    """The last part of a mangled name of a variable in a function: ``_ZZ6kernelPfE4tile`` is ``tile``."""
-    if not name.startswith("_ZZ"):
-        return name
-    for start in range(len(name) - 1, 2, -1):
-        digits = name[start:]
-        length = len(digits) - len(digits.lstrip("0123456789"))
-        if 0 < length < len(digits) and int(digits[:length]) == len(digits) - length:
-            return digits[length:]
-    # The compiler appends a number to a name that it would otherwise give twice.
-    shorter = re.sub(r"_(\$_)?\d+$", "", name)
-    return name if shorter == name else _plain(shorter)
-
-
-def _coordinates(linear: int, extents: tuple[int, int, int]) -> tuple[int, int, int]:
-    x, y, _ = extents
-    return linear % x, linear // x % y, linear // (x * y)
-
-
-def _other(site: Site, record: Workspace) -> str:
-    """Name the other thread of a race."""
-    code = record[Slot.ERROR_OTHER]
-    if record[Slot.ERROR_DETAIL] == IN_GLOBAL:
-        return _of_stamp(site, record, code)
-    if 0 <= code < SEVERAL_LANES:
-        return f"thread {_coordinates(code, site.block)}"
-    if SEVERAL_LANES <= code < SEVERAL_WARPS:
-        return f"several threads of warp {code - SEVERAL_LANES}"
-    return "threads of several warps"
-
-
-def _of_stamp(site: Site, record: Workspace, stamp: int) -> str:
-    """Name the thread that left a stamp, or those it stands for where it is the one that races with them."""
-    block, thread = (stamp & BLOCK_MASK) >> STAMP_BLOCK, stamp & THREAD_MASK
-    if (block, thread) == (record[Slot.ERROR_BLOCK], record[Slot.ERROR_THREAD]):
-        if stamp & OTHER_BLOCKS:
-            return "a thread of another block"
-        if stamp & (OTHER_WARPS | OTHER_LANES):
-            return f"another thread of {'the block' if stamp & OTHER_WARPS else 'the warp'}"
-    return f"thread {_coordinates(thread, site.block)} of block {_coordinates(block, site.grid)}"
-
-
-def _lanes(mask: int) -> str:
-    numbers = [lane for lane in range(32) if mask >> lane & 1]
-    listed = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
-    return f"lane{'s' if len(numbers) != 1 else ''} {listed}"
+    return "unknown" if where is None else _VERBS.get(where.opcode.removesuffix("matrix"), where.opcode)

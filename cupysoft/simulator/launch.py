@@ -174,7 +174,7 @@ class LoadedKernel:
         failed = [space for space in used if space[Slot.ERROR_KIND]]
         if not failed:
             return None
-        return error_from(site, min(failed, key=_rank))
+        return error_from(site, min(failed, key=_rank), used)
 
 
 def _rank(space: Workspace) -> tuple[bool, int]:

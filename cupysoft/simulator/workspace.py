@@ -110,6 +110,10 @@ class Workspace:
     def __getitem__(self, slot: Slot) -> int:
         return int(self._slots[slot])
 
+    def at(self, index: int) -> int:
+        """The slot of a number, such as a field of a barrier."""
+        return int(self._slots[index])
+
     def __setitem__(self, slot: Slot, value: int) -> None:
         self._slots[slot] = value
 

@@ -150,7 +150,7 @@ def test_vectors_are_added_element_by_element(
 
 def test_a_vector_beyond_the_end_is_caught() -> None:
     y = np.zeros(6, np.float32)
-    with pytest.raises(MemcheckError, match="out-of-bounds atomic access of 16 bytes: element 4 of argument 0"):
+    with pytest.raises(MemcheckError, match="Invalid __global__ atomic of size 16 bytes: element 4 of argument 0"):
         launch(simulator.Device(), "atomicAdd(y + 1, make_float4(1, 2, 3, 4));", [y], block=1, parameters="float4* y")
 
 

@@ -165,7 +165,9 @@ def run(body: str, device: simulator.Device, grid: int = 11) -> None:
 def test_patterns(correct: str, broken: str, seed: int | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stagnation, "_PATIENCE", 0.05)  # the other blocks wait for the one that is ended
     run(correct, simulator.Device(seed=seed))
-    with pytest.raises(RacecheckError, match=r"(?s)race.*(argument 0|'last').*in block.*thread.*line"):
+    with pytest.raises(
+        RacecheckError, match=r"(?s)Race reported between .*(argument 0|'last').*by thread.*in block.*line"
+    ):
         run(broken, simulator.Device(seed=seed))
 
 
@@ -181,8 +183,9 @@ def test_the_report_names_both_threads() -> None:
     line = HEAD.count("\n") + 3
     with pytest.raises(
         RacecheckError,
-        match=r"(?s)element 0 of argument 0.*thread \(0, 0, 0\) of block \(0, 0, 0\).*"
-        rf"in block \(1, 0, 0\), thread \(0, 0, 0\).*st\.global.*line {line}\b",
+        match=r"(?s)Write access of size 4 bytes and Write access by thread \(0, 0, 0\) of block \(0, 0, 0\).*"
+        r"element 0 of argument 0.*"
+        rf"by thread \(0, 0, 0\) in block \(1, 0, 0\).*st\.global.*line {line}\b",
     ):
         run(CASES[1], simulator.Device(), grid=2)
 

@@ -123,7 +123,10 @@ def test_addresses_are_checked_row_by_row(opcode: str) -> None:
     x, rows = operands()
     y = np.zeros((32, 4), np.uint32)
     verb = "read" if opcode == "ldmatrix" else "write"
-    for change, says in (("rows[11] = 64", f"out-of-bounds {verb} of 16 bytes: byte 1024"), ("", "misaligned")):
+    for change, says in (
+        ("rows[11] = 64", f"Invalid __shared__ {verb} of size 16 bytes: byte 1024"),
+        ("", "misaligned"),
+    ):
         wrong = rows.copy()
         if change:
             wrong[11] = 64
@@ -163,7 +166,7 @@ def test_a_row_that_nobody_wrote() -> None:
     body = """__shared__ __align__(16) unsigned short s[64]; int i = threadIdx.x; unsigned r[4] = {};
     s[i] = 1; if (i != 29) s[i + 32] = 2; __syncthreads();"""
     y = np.zeros(32, np.uint32)
-    with pytest.raises(InitcheckError, match=r"(?s)nobody wrote.*ldmatrix"):
+    with pytest.raises(InitcheckError, match=r"(?s)Uninitialized __shared__.*ldmatrix"):
         launch(simulator.Device(), body + LOAD + "y[i] = r[0];", [y], parameters="unsigned* y")
 
 

@@ -67,5 +67,5 @@ def test_patterns(correct: str, broken: str, seed: int | None) -> None:
     with simulator.Device(seed=seed):
         for grid in (1, 3):
             KERNEL((grid,), (128,), (np.zeros(1024, np.int32), CASES.index(correct)))
-        with pytest.raises(RacecheckError, match=r"race.*(argument 0|'s')"):
+        with pytest.raises(RacecheckError, match=r"Race reported between .*(argument 0|'s')"):
             KERNEL((3,), (128,), (np.zeros(1024, np.int32), CASES.index(broken)))

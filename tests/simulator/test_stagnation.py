@@ -44,10 +44,25 @@ ENDLESS = {
 def test_an_endless_launch_is_ended(device: simulator.Device, what: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stagnation, "_PATIENCE", 0.05)
     body, grid, block = ENDLESS[what]
-    message = r"(?s)spin for ever.*in block \(\d+, 0, 0\), thread \(\d+, 0, 0\).*PTX instruction: .*CUDA source: .*line"
+    message = (
+        r"(?s)spin for ever.*by thread \(\d+, 0, 0\) in block \(\d+, 0, 0\).*PTX instruction: .*CUDA source: .*line"
+    )
     with pytest.raises(DeadlockError, match=message):
         launch(device, body, [ints(256)], grid=grid, block=block)
     launch(device, "y[threadIdx.x] = 1;", [ints(32)])
+
+
+@every_device
+def test_who_spins_where_is_told_of_every_block(device: simulator.Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stagnation, "_PATIENCE", 0.05)
+    body = """volatile int* v = y; if (blockIdx.x == 1) return;
+    if (threadIdx.x >= 32) __syncwarp(); else while (v[0] != 5); __syncthreads();"""
+    with pytest.raises(DeadlockError) as caught:
+        launch(device, body, [ints(4)], grid=3, block=64)
+    text = str(caught.value)
+    assert "block (0, 0, 0) and 1 more like it:" in text
+    assert "threads 32 to 63 (warp 1) wait at barrier 0" in text
+    assert "threads 0 to 31 (warp 0) run at kernel.cu, line 4" in text
 
 
 @every_device

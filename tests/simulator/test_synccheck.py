@@ -18,25 +18,23 @@ def run(body: str, block: int = 64) -> None:
 
 
 SYNC = [
-    pytest.param(
-        "__syncthreads();", "if (t == 40) return; __syncthreads();", "thread that has exited", id="early return"
-    ),
+    pytest.param("__syncthreads();", "if (t == 40) return; __syncthreads();", "this one has exited", id="early return"),
     pytest.param(
         "__syncthreads(); __syncthreads();",
         "__syncthreads(); if (t < 32) __syncthreads();",
-        "thread that has exited",
+        "this one has exited",
         id="unequal barriers",
     ),
     pytest.param(
         "if (t < 32) { __syncthreads(); x[t] = 1; } else { __syncthreads(); x[t] = 2; }",
         "if (t < 40) { __syncthreads(); x[t] = 1; } else { __syncthreads(); x[t] = 2; }",
-        r"(?s)lanes of one warp wait at different block barriers.*thread \(40, 0, 0\)",
+        r"(?s)Divergent thread\(s\) in warp: its lanes wait at different block barriers.*thread \(40, 0, 0\)",
         id="barriers of a divided warp",
     ),
     pytest.param(
         'if (t % 32 < 7) asm volatile("barrier.sync 0;"); else { x[t] = 1; asm volatile("barrier.sync 0;"); }',
         "for (int i = 0; i < (t % 32 < 7 ? 3 : 4); ++i) { __syncthreads(); x[t] = i; }",
-        "different block barriers|thread that has exited",
+        "different block barriers|this one has exited",
         id="rounds of a divided warp",
     ),
     pytest.param(
@@ -54,7 +52,7 @@ SYNC = [
     pytest.param(
         "x[t] = __ballot_sync(MASK, t & 1);",
         "x[t] = __ballot_sync(0xffffu, t & 1);",
-        "does not name them",
+        "Invalid arguments: .*does not name them",
         id="vote of a stranger",
     ),
     pytest.param(
@@ -80,3 +78,19 @@ def test_lanes_that_a_small_block_never_had_may_be_named() -> None:
 def test_a_barrier_for_more_threads_than_there_are_is_a_deadlock() -> None:
     with pytest.raises(DeadlockError, match="can never be complete"):
         run('asm volatile("bar.sync 1, 128;");')
+
+
+def test_a_deadlock_tells_who_waits_where() -> None:
+    body = """if (t < 32) asm volatile("bar.sync 1, 96;");
+    else if (t < 40) asm volatile("bar.arrive 2, 96;");
+    else if (t < 64) asm volatile("bar.sync 2, 128;");
+    else if (t < 96) return;
+    __syncthreads();"""
+    with pytest.raises(DeadlockError) as caught:
+        run(body, block=128)
+    text = str(caught.value)
+    assert "block (0, 0, 0):" in text
+    assert "threads 0 to 31 (warp 0) wait at barrier 1 for 96 threads, bar.sync 1, 96 (kernel.cu, line 4)" in text
+    assert "threads 40 to 63 (warp 1) wait at barrier 2 for 128 threads, at which 32 have arrived, bar.sync" in text
+    assert "threads 64 to 95 (warp 2) have exited" in text
+    assert "threads 32 to 39, 96 to 127 (warps 1, 3) wait at barrier 0" in text

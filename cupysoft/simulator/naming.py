@@ -1,0 +1,166 @@
+"""Names for reports: threads, lanes, places in memory, lines of source."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from .arguments import Region
+from .checks.layout import (
+    BLOCK_MASK,
+    IN_GLOBAL,
+    IN_LOCAL,
+    IN_SHARED,
+    OTHER_BLOCKS,
+    OTHER_LANES,
+    OTHER_WARPS,
+    SEVERAL_LANES,
+    SEVERAL_WARPS,
+    STAMP_BLOCK,
+    THREAD_MASK,
+)
+from .compiled import CompiledKernel, Where
+from .context import Slot
+from .memory import AddressMap
+from .workspace import Workspace
+
+__all__ = ["Site", "coordinates", "lanes", "lines_of", "other_thread", "place", "ranges", "source_line", "space"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """A launch, as far as messages need it."""
+
+    label: str
+    kernel: CompiledKernel
+    grid: tuple[int, int, int]
+    block: tuple[int, int, int]
+    dynamic: int
+    memory: AddressMap
+    checked: bool
+    drawn: str = ""
+
+
+def space(memory: int) -> str:
+    """What compute-sanitizer calls a memory; the number is that of ``Slot.ERROR_DETAIL``."""
+    return {IN_SHARED: "__shared__", IN_LOCAL: "__local__"}.get(memory, "__global__")
+
+
+def place(site: Site, memory: int, address: int) -> str:
+    """Name a place in memory: in an array, a shared variable, the thread's local memory."""
+    if memory == IN_SHARED:
+        total = site.kernel.shared_bytes + site.dynamic
+        return _on_chip(address, site.kernel.shared, site.kernel.shared_bytes, total, "shared memory")
+    if memory == IN_LOCAL:
+        local = site.kernel.local_bytes
+        return _on_chip(address, site.kernel.local, local, local, "the thread's local memory")
+    found = site.memory.at_host(address) if memory == IN_GLOBAL else site.memory.of(address)
+    if found is not None:
+        return _in_array(*found)
+    if 0 <= address < 4096:
+        return f"address {address:#x}, a null pointer,"
+    return f"address {address & (1 << 64) - 1:#x}, which belongs to no array of this launch,"
+
+
+def _on_chip(address: int, names: dict[str, tuple[int, int]], static: int, total: int, noun: str) -> str:
+    for name, (offset, size) in names.items():
+        if offset <= address < offset + size:
+            return f"byte {address - offset} of {_plain(name)!r} ({size} bytes, {noun})"
+    if static <= address < total:
+        return f"byte {address - static} of dynamic {noun} ({total - static} bytes)"
+    return f"byte {address} of {noun} ({total} bytes)"
+
+
+def _in_array(region: Region, byte: int) -> str:
+    inside = byte - region.start
+    element = f"element {inside // region.itemsize}" if inside % region.itemsize == 0 else f"byte {inside}"
+    if byte < 0:
+        where = f", {-byte} bytes before its first,"
+    elif byte >= region.size:
+        where = f", {byte - region.size} bytes behind its end,"
+    else:
+        where = ""
+    return f"{element} of {region.label} ({region.size} bytes){where}"
+
+
+def _plain(name: str) -> str:
+    """The last part of a mangled name of a variable in a function: ``_ZZ6kernelPfE4tile`` is ``tile``."""
+    if not name.startswith("_ZZ"):
+        return name
+    for start in range(len(name) - 1, 2, -1):
+        digits = name[start:]
+        length = len(digits) - len(digits.lstrip("0123456789"))
+        if 0 < length < len(digits) and int(digits[:length]) == len(digits) - length:
+            return digits[length:]
+    # The compiler appends a number to a name that it would otherwise give twice.
+    shorter = re.sub(r"_(\$_)?\d+$", "", name)
+    return name if shorter == name else _plain(shorter)
+
+
+def coordinates(linear: int, extents: tuple[int, int, int]) -> tuple[int, int, int]:
+    """A thread of a block, or a block of a grid, as CUDA counts them."""
+    x, y, _ = extents
+    return linear % x, linear // x % y, linear // (x * y)
+
+
+def other_thread(site: Site, record: Workspace) -> str:
+    """Name the other thread of a race."""
+    code = record[Slot.ERROR_OTHER]
+    if record[Slot.ERROR_DETAIL] == IN_GLOBAL:
+        return _of_stamp(site, record, code)
+    if 0 <= code < SEVERAL_LANES:
+        return f"thread {coordinates(code, site.block)}"
+    if SEVERAL_LANES <= code < SEVERAL_WARPS:
+        return f"several threads of warp {code - SEVERAL_LANES}"
+    return "threads of several warps"
+
+
+def _of_stamp(site: Site, record: Workspace, stamp: int) -> str:
+    """Name the thread that left a stamp, or those it stands for where it is the one that races with them."""
+    block, thread = (stamp & BLOCK_MASK) >> STAMP_BLOCK, stamp & THREAD_MASK
+    if (block, thread) == (record[Slot.ERROR_BLOCK], record[Slot.ERROR_THREAD]):
+        if stamp & OTHER_BLOCKS:
+            return "a thread of another block"
+        if stamp & (OTHER_WARPS | OTHER_LANES):
+            return f"another thread of the {'block' if stamp & OTHER_WARPS else 'warp'}"
+    return f"thread {coordinates(thread, site.block)} of block {coordinates(block, site.grid)}"
+
+
+def lanes(mask: int) -> str:
+    """Name the lanes of a mask."""
+    numbers = [lane for lane in range(32) if mask >> lane & 1]
+    listed = ", ".join(map(str, numbers[:8])) + (", ..." if len(numbers) > 8 else "")
+    return f"lane{'s' if len(numbers) != 1 else ''} {listed}"
+
+
+def ranges(numbers: Sequence[int]) -> str:
+    """Write ascending numbers, those that follow each other as a range."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    written = [str(first) if first == last else f"{first} to {last}" for first, last in runs]
+    return ", ".join(written[:6]) + (", ..." if len(written) > 6 else "")
+
+
+def source_line(where: Where) -> str:
+    """Where an instruction comes from, or nothing."""
+    if where.location is None:
+        return ""
+    file, line = where.location
+    # The name of a text that was never a file has been completed by the compiler; only its end says something.
+    return f"{file if Path(file).exists() else Path(file).name}, line {line}"
+
+
+def lines_of(instructions: Iterable[Where], opcodes: tuple[str, ...], elsewhere: tuple[str, ...]) -> list[int]:
+    """Lines of source with one of these opcodes, but not in a space that is named `elsewhere`."""
+    found = {
+        each.location[1]
+        for each in instructions
+        if each.opcode in opcodes and each.location is not None and not set(elsewhere) & set(each.modifiers)
+    }
+    return sorted(found)
