@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cupysoft.host.rounding import store
 from cupysoft.host.words import FloatArray, two_sum
 
-__all__ = ["MARGIN", "Format", "between", "decided", "format_of", "near_ties", "nearest"]
+__all__ = ["MARGIN", "Format", "between", "decided", "format_of", "just_below", "near_ties", "nearest"]
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -72,6 +72,18 @@ def near_ties(values: FloatArray, dtype: np.dtype[Any], least_size: float) -> Bo
         np.abs(size, out=size)
         near |= size >= 2.0 ** (least - 1) - MARGIN * 2.0**-52 * smallest
     return near
+
+
+def just_below(values: FloatArray, dtype: np.dtype[Any]) -> tuple[FloatArray, BoolArray]:
+    """Round to a type of at most 32 bits what lies below each value, by less than the step to the next float64.
+
+    That goes as the rounding of the next float64, unless that one is a tie: then it is left undecided.
+    """
+    bits = format_of(dtype).bits
+    next_below = np.nextafter(values, -np.inf)
+    rest = next_below.view(np.int64) & ((1 << (53 - bits)) - 1)
+    good = (rest != 1 << (52 - bits)) & (np.abs(next_below) > format_of(dtype).smallest_normal)
+    return _stored(next_below, dtype), good
 
 
 def between(hi: FloatArray, lo: FloatArray, slack: FloatArray, dtype: np.dtype[Any]) -> tuple[FloatArray, BoolArray]:

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from cupysoft.host import exact, tiers
-from cupysoft.host.nearest import decided, nearest
+from cupysoft.host.nearest import decided, just_below, nearest
 from cupysoft.host.tiers import NOTHING, Read, Tier, Total
 from cupysoft.host.words import FloatArray, compress, two_product, two_sum
 
@@ -21,6 +21,9 @@ __all__ = ["distinct", "settle_logs", "settle_shares"]
 
 Places = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
+
+FEW = 1 << 13
+"""Up to so many doubted elements, to look for equal ones takes longer than to settle each."""
 
 QUOTIENT_ERROR = 2.0**-150
 
@@ -64,6 +67,12 @@ def settle_logs(
     """Give x - m less the logarithm of the sum of its row, correctly rounded; `logs` are the first tier's."""
     x, row, back = distinct(x, row)
     result, left = _vanishing(x == m[row], row, m, logs, read)
+    if dtype.itemsize < 8 and left.size:
+        # Where one element leads by far, x - m is often a tie itself, and the logarithm next to nothing.
+        d, d_lo = two_sum(x[left], -m[row[left]])
+        result[left], good = just_below(d, dtype)
+        log = (logs[0][0] + np.abs(logs[0][1]) + logs[1])[row[left]]
+        left = left[~(good & (d_lo == 0) & (log > logs[1][row[left]]) & (log < 2.0**-55 * np.abs(d)))]
     for tier, totals in _steps(first, m, read, dtype):
         if left.size:
             rows, at = np.unique(row[left], return_inverse=True)
@@ -91,7 +100,7 @@ def _steps(
 
 def distinct(x: FloatArray, row: Places) -> tuple[FloatArray, Places, Any]:
     """Give each element of a row once: a row of many equal ones near a tie has as many doubts. And the way back."""
-    if len(x) < 64:
+    if len(x) < FEW:
         return x, row, slice(None)
     values, which = np.unique(x, return_inverse=True)
     _, place, back = np.unique(row * len(values) + which, return_index=True, return_inverse=True)

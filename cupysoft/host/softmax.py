@@ -142,7 +142,7 @@ def _whole(grid: Grid, source: npt.NDArray[Any], target: npt.NDArray[Any], batch
     found = kind.found(m, [kind.sums(terms)], grid.columns, grid.columns, read)
     results, doubts = kind.results(values, terms, found)
     if doubts.any():
-        row, column = np.nonzero(doubts)
+        row, column = _places(doubts)
         results[row, column] = kind.settled(grid.load(source[batch])[row, column], row, found, read)
     grid.save(results, target[batch])
 
@@ -179,7 +179,8 @@ def _in_pieces(
         results, doubts = kind.results(values, terms, found)
         doubted = _NONE
         if doubts.any():
-            x, row, back = distinct(grid.load(source[box])[doubts], np.nonzero(doubts)[0])
+            spots = _places(doubts)
+            x, row, back = distinct(grid.load(source[box])[spots], spots[0])
             doubted = _Doubts(doubts, x, row, back)
         if write:
             grid.save(results, target[box])
@@ -193,7 +194,15 @@ def _in_pieces(
     cuts = np.cumsum([len(each.x) for each in doubted])
     for box, each, values in zip(boxes, doubted, np.split(settled, cuts[:-1]), strict=True):
         if values.size:
-            _patch(grid, target[box], np.nonzero(each.mask), values[each.back])
+            _patch(grid, target[box], _places(each.mask), values[each.back])
+
+
+def _places(mask: npt.NDArray[np.bool_]) -> tuple[Any, Any]:
+    """Give the rows and columns that are marked; NumPy's own nonzero is slow unless there is one axis."""
+    if mask.flags.c_contiguous:
+        return np.divmod(np.flatnonzero(mask), mask.shape[1])
+    column, row = np.divmod(np.flatnonzero(mask.T), mask.shape[0])
+    return row, column
 
 
 def _patch(grid: Grid, block: npt.NDArray[Any], at: Any, values: FloatArray) -> None:

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cupysoft.host import exact
-from cupysoft.host.nearest import MARGIN, between, decided, format_of, near_ties, nearest
+from cupysoft.host.nearest import MARGIN, between, decided, format_of, just_below, near_ties, nearest
 from cupysoft.testing.balls import round_dyadic
 
 NARROW = [np.dtype(np.float16), np.dtype(ml_dtypes.bfloat16), np.dtype(np.float32)]
@@ -111,3 +111,15 @@ def test_far_values_are_not_doubted() -> None:
     rng = np.random.default_rng(0)
     values = rng.random((100, 1000))
     assert near_ties(values, np.dtype(np.float32), values.min()).mean() < 1e-4
+
+
+@pytest.mark.parametrize("dtype", NARROW, ids=str)
+@given(data=st.data())
+def test_what_lies_just_below(dtype: np.dtype[Any], data: st.DataObject) -> None:
+    bits, least = format_of(dtype)
+    point = data.draw(st.integers(1, 2 ** (bits + 1) - 1)) * 2.0 ** data.draw(st.integers(least - 1, 0))
+    value = data.draw(st.sampled_from([1, -1])) * (point + data.draw(st.integers(-2, 2)) * np.spacing(point))
+    found, good = just_below(np.array([value]), dtype)
+    true = rounded(Fraction(value) - Fraction(abs(value)) * Fraction(1, 2**80), dtype)
+    assert not good[0] or same(found[0], true)
+    assert good[0] or abs(value) < 2 * format_of(dtype).smallest_normal or abs(value - point) <= 2 * np.spacing(point)
