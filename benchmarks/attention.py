@@ -5,7 +5,7 @@ causal or not, and for one query a head (decoding) the share of the memory's ban
 scaled_dot_product_attention, where it is installed, and a plain CuPy composition. On one without: the host path beside
 the naive NumPy composition, measured alternately in one process, with the peak of the memory that each allocates.
 
-    python -m benchmarks.attention [--json attention.json] [--quick]
+    python -m benchmarks.attention [--json attention.json] [--quick] [--cpu-time]
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import argparse
 import functools
 import math
 import platform
+import time
 import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -48,10 +49,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=Path("attention.json"), help="file to write")
     parser.add_argument("--quick", action="store_true", help="fewer shapes and repeats")
+    parser.add_argument("--cpu-time", action="store_true", help="processor time of all threads, for a busy host")
     options = parser.parse_args()
     cupy = gpu()
     if cupy is None:
-        device, rows = platform.processor() or platform.machine(), list(host_rows(quick=options.quick))
+        clock = time.process_time if options.cpu_time else time.perf_counter
+        device, rows = platform.processor() or platform.machine(), list(host_rows(options.quick, clock))
     else:
         device = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
         rows = [*square_rows(cupy, device, quick=options.quick), *decode_rows(cupy)]
@@ -71,7 +74,7 @@ def naive(q: Any, k: Any, v: Any, *, causal: bool = False) -> Any:
     return scores @ v
 
 
-def host_rows(*, quick: bool) -> Iterator[dict[str, Any]]:
+def host_rows(quick: bool, clock: Callable[[], float]) -> Iterator[dict[str, Any]]:
     """Time the host path beside the naive composition; peaks in MiB beside the arguments."""
     rng = np.random.default_rng(0)
     for heads, q_len, kv_len, dim in HOST_SHAPES[: 1 if quick else None]:
@@ -83,7 +86,7 @@ def host_rows(*, quick: bool) -> Iterator[dict[str, Any]]:
                     "ours": functools.partial(cupysoft.attention, *arrays, causal=causal),
                     "naive": functools.partial(naive, *arrays, causal=causal),
                 }
-                best = alternately(calls, repeats=3 if quick else 5)
+                best = alternately(calls, repeats=3 if quick else 5, clock=clock)
                 row: dict[str, Any] = {"dtype": dtype, "heads, q, kv, dim": [heads, q_len, kv_len, dim]}
                 row |= {"causal": str(causal)} | {f"{name} ms": 1e3 * seconds for name, seconds in best.items()}
                 row["ours / naive"] = best["ours"] / best["naive"]

@@ -1,4 +1,4 @@
-"""Softmax, log_softmax and logsumexp for CuPy and NumPy: exact, deterministic, at the memory limit."""
+"""Softmax, log_softmax, logsumexp and attention for CuPy and NumPy: accurate, deterministic, at the memory limit."""
 
 import importlib
 import typing

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PAGES = ("README.md", "CONTRIBUTING.md", "docs/simulator.md", "docs/testing-your-kernels.md")
+PAGES = ("README.md", "CONTRIBUTING.md", "docs/attention.md", "docs/simulator.md", "docs/testing-your-kernels.md")
 BLOCK = re.compile(r"^( *)```python\n(?P<code>.*?)^\1```\n(?:\n\1```\n(?P<output>.*?)^\1```\n)?", re.M | re.S)
 LINK = re.compile(r"\]\((?!http)([^)#]+)(?:#([^)]+))?\)")
 
