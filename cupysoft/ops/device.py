@@ -55,7 +55,7 @@ def state_of(device: Any, xp: Any, x: Any, axes: tuple[int, ...]) -> StateArrays
 def plan_softmax(x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> Plan:
     """Plan softmax, or its logarithm; only the places of the elements are looked at."""
     rows = layout(x.shape, axes, [strides(x), strides(out)])
-    return _softmax_plan(rows, x.dtype, alignments(x, out), log=log)
+    return _softmax_plan(rows, x.dtype, alignments(x, out), log=log, in_place=address(x) == address(out))
 
 
 def plan_logsumexp(inputs: Sequence[Any], axes: tuple[int, ...], results: Sequence[Any]) -> Plan:

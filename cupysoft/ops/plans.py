@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cupysoft.arrays import Layout
+from cupysoft.ops.plans_settle import Open
 from cupysoft.ops.plans_view import VECTOR_BYTES, View, access_type, by_columns, view_of
 from cupysoft.ops.plans_weighted import element_type, general_logsumexp
 from cupysoft.runtime.plan import Argument, Extent, KernelRef, Plan, Scratch, Step
@@ -21,7 +22,6 @@ __all__ = ["logsumexp", "softmax", "state"]
 
 _ROWS = "softmax/rows.cu"
 _COLUMNS = "softmax/columns.cu"
-_REFINE = "softmax/refine.cu"
 
 # A thread holds 16 elements in registers at most, 8 of float64: with their exponentials in float64 that is 32
 # registers, what 512 threads a block leave room for without spills.
@@ -37,15 +37,24 @@ _SPLIT_ROWS = 65536
 # The same by columns, where a block has 32 rows at once and 16 threads for each.
 _SPLIT_COLUMNS = 4096
 _PARTS = 4
-# Threads of softmax_warp and columns_thread, and of the merging and refining kernels.
+# Words of the state of a part: its maximum, its sum in two words, and how often it has its maximum.
+_STATE_WORDS = 4
+_FLOAT64 = np.dtype(np.float64)
+# Threads of softmax_warp and columns_thread, and of the merging kernels.
 _THREADS = 128
 # Threads along a column in the kernels for long columns (STREAM_SIZE in columns.cu).
 _COLUMN_SIZE = 16
-# Rows that a block of logsumexp_refine looks at (REFINE_ROWS in refine.cu).
-_REFINE_ROWS = 16
 
 
-def softmax(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int], *, log: bool) -> Plan:
+def softmax(
+    layout: Layout,
+    dtype: np.dtype[Any],
+    alignment: Sequence[int],
+    *,
+    log: bool,
+    in_place: bool = False,
+    first_tier: int = 1,
+) -> Plan:
     """Plan softmax, or log_softmax.
 
     Parameters
@@ -58,18 +67,28 @@ def softmax(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int], *, l
         For x and out, a power of two that divides the address of the first element.
     log : bool
         Whether the logarithm is wanted.
+    in_place : bool
+        Whether `out` will be `x` itself.
+    first_tier : int
+        For tests: 2 or 3 to have every row decided by that tier (kernels/softmax/settled.cuh).
 
     Returns
     -------
     Plan
         Roles ``"x"`` and ``"out"``.
     """
-    operation = _Operation("LogSoftmax" if log else "Softmax", dtype, ("out",), (f"{element_type(dtype)}*",), True)
-    return _planned(operation, layout, alignment)
+    left_open = Open(in_place, first_tier)
+    return _settled(_Operation("LogSoftmax" if log else "Softmax", dtype, True, left_open), layout, alignment)
 
 
 def logsumexp(
-    layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int], *, weighted: bool = False, signed: bool = False
+    layout: Layout,
+    dtype: np.dtype[Any],
+    alignment: Sequence[int],
+    *,
+    weighted: bool = False,
+    signed: bool = False,
+    first_tier: int = 1,
 ) -> Plan:
     """Plan logsumexp.
 
@@ -85,6 +104,8 @@ def logsumexp(
         Whether there is a b.
     signed : bool
         Whether the sign of the sum is wanted.
+    first_tier : int
+        As for `softmax`, where there is neither.
 
     Returns
     -------
@@ -93,17 +114,7 @@ def logsumexp(
     """
     if weighted or signed or dtype.kind == "c":
         return general_logsumexp(layout, dtype, weighted=weighted, signed=signed)
-    element = element_type(dtype)
-    operation = _Operation("LogSumExp", dtype, ("out", "anchors"), (f"{element}*", "double*"), False)
-    plan = _planned(operation, layout, alignment)
-    if not plan.steps:
-        return plan
-    view = view_of(layout, 2)
-    refine = KernelRef(_REFINE, f"logsumexp_refine<{element}, {view.type}>")
-    grid = (-(-layout.rows // _REFINE_ROWS), 1, 1)
-    step = Step(refine, grid, (_THREADS, 1, 1), 0, ("x", view.value, "out", "anchors"))
-    anchors = Scratch("anchors", np.dtype(np.float64), layout.rows)
-    return Plan((*plan.steps, step), (*plan.scratch, anchors))
+    return _settled(_Operation("LogSumExp", dtype, False, Open(tier=first_tier)), layout, alignment)
 
 
 def state(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int]) -> Plan:
@@ -121,22 +132,20 @@ def state(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int]) -> Pla
     Plan
         Roles ``"x"``, ``"m"``, ``"l_hi"``, ``"l_lo"``.
     """
-    roles = ("m", "l_hi", "l_lo")
-    return _planned(_Operation("StateOf", dtype, roles, ("double*",) * 3, False), layout, alignment)
+    return _planned(_Operation("StateOf", dtype, False, None), layout, alignment)
 
 
 @dataclass(frozen=True)
 class _Operation:
     """An operation of kernels/softmax/operations.cuh on one dtype.
 
-    `outputs` are the roles, and `pointers` the C++ types, of what it writes; `elements`: a result for each element.
+    `elements`: a result for each element; `left_open`: what becomes of rows in doubt, None where nothing is rounded.
     """
 
     name: str
     dtype: np.dtype[Any]
-    outputs: tuple[str, ...]
-    pointers: tuple[str, ...]
     elements: bool
+    left_open: Open | None
 
     @property
     def type(self) -> str:
@@ -144,17 +153,45 @@ class _Operation:
         return f"{self.name}<{element_type(self.dtype)}>"
 
     @property
+    def arithmetic(self) -> str:
+        """The C++ type of its arithmetic, by its default."""
+        return f"{self.type}::Arithmetic"
+
+    @property
     def held(self) -> int:
         """Elements that a thread may hold."""
         return _HELD_FLOAT64 if self.dtype.itemsize == 8 else _HELD
 
+    @property
+    def members(self) -> tuple[str, ...]:
+        """The C++ types of what it is made of."""
+        return ("double*",) * 3 if self.left_open is None else (f"{element_type(self.dtype)}*", "int*", "int")
+
+    @property
+    def outputs(self) -> tuple[Argument, ...]:
+        """What it is made of: roles of what it writes, and what it is told."""
+        if self.left_open is None:
+            return "m", "l_hi", "l_lo"
+        return self.left_open.arguments(self.left_open.options)
+
     def direct(self, kernel: str, source: str, arguments: Sequence[object], view: View) -> KernelRef:
         """The kernel that goes from x to the outputs."""
-        return KernelRef(source, f"{kernel}<{_list(self.type, *arguments, view.type, *self.pointers)}>")
+        return KernelRef(source, f"{kernel}<{_list(self.type, *arguments, view.type, *self.members)}>")
 
 
 def _list(*arguments: object) -> str:
     return ", ".join(map(str, arguments))
+
+
+def _settled(operation: _Operation, layout: Layout, alignment: Sequence[int]) -> Plan:
+    """Plan an operation whose rows in doubt are left open, and the step that settles them."""
+    plan = _planned(operation, layout, alignment)
+    left_open = operation.left_open
+    return (
+        plan
+        if left_open is None or not plan.steps
+        else left_open.settled(plan, operation.name, layout, operation.dtype)
+    )
 
 
 def _planned(operation: _Operation, layout: Layout, alignment: Sequence[int]) -> Plan:
@@ -189,7 +226,7 @@ def _by_rows(operation: _Operation, layout: Layout, alignment: Sequence[int]) ->
     if layout.columns <= _SPLIT_ROWS:
         kernel = operation.direct("softmax_stream", _ROWS, (access,), view)
         return Plan((Step(kernel, (layout.rows, 1, 1), block, 0, arguments),))
-    return _in_parts(operation, layout, _Family("softmax", _ROWS, f"{access}, ", layout.rows, block, _SPLIT_ROWS))
+    return _in_parts(operation, layout, _Family("softmax", _ROWS, (access,), layout.rows, block, _SPLIT_ROWS))
 
 
 def _by_columns(operation: _Operation, layout: Layout) -> Plan:
@@ -208,7 +245,7 @@ def _by_columns(operation: _Operation, layout: Layout) -> Plan:
     if layout.columns <= _SPLIT_COLUMNS:
         kernel = operation.direct("columns_stream", _COLUMNS, (), view)
         return Plan((Step(kernel, (tiles, 1, 1), block, 0, arguments),))
-    return _in_parts(operation, layout, _Family("columns", _COLUMNS, "", tiles, block, _SPLIT_COLUMNS))
+    return _in_parts(operation, layout, _Family("columns", _COLUMNS, (), tiles, block, _SPLIT_COLUMNS))
 
 
 @dataclass(frozen=True)
@@ -217,7 +254,7 @@ class _Family:
 
     name: str
     source: str
-    access: str
+    access: tuple[str, ...]
     tiles: int
     block: Extent
     limit: int
@@ -233,23 +270,33 @@ def _in_parts(operation: _Operation, layout: Layout, family: _Family) -> Plan:
     # Where the state of a part lies: (rows, parts) by rows, (parts, rows) by columns.
     steps = (np.int64(parts), np.int64(1)) if family.name == "softmax" else (np.int64(1), np.int64(layout.rows))
 
-    def kernel(name: str) -> KernelRef:
-        return KernelRef(family.source, f"{family.name}_{name}<{operation.type}, {family.access}{view.type}>")
+    def kernel(name: str, *more: str) -> KernelRef:
+        arguments = _list(operation.type, *family.access, view.type, *more)
+        return KernelRef(family.source, f"{family.name}_{name}<{arguments}>")
 
-    float64 = np.dtype(np.float64)
-    scratch = [Scratch("states", float64, 3 * layout.rows * parts)]
+    scratch = [Scratch("states", _FLOAT64, _STATE_WORDS * layout.rows * parts)]
     split = Step(kernel("split"), grid, family.block, 0, ("x", view.value, *cut, "states"))
     per_row = (layout.rows, 1, 1), (_THREADS, 1, 1), 0
     if not operation.elements:
-        name = f"split_finish<{_list(operation.type, view.type, *operation.pointers)}>"
+        name = f"split_finish<{_list(operation.type, view.type, *operation.members)}>"
         arguments: tuple[Argument, ...] = ("states", view.value, np.int64(parts), *steps, *operation.outputs)
         return Plan((split, Step(KernelRef(family.source, name), *per_row, arguments)), tuple(scratch))
-    scratch.append(Scratch("merged", float64, 3 * layout.rows))
-    name = f"split_merge<Float64Arithmetic<{element_type(operation.dtype)}>>"
-    arguments = ("states", np.int64(layout.rows), np.int64(parts), *steps, "merged")
+    scratch.append(Scratch("merged", _FLOAT64, _STATE_WORDS * layout.rows))
+    name = f"split_merge<{operation.arithmetic}>"
+    arguments = ("states", np.int64(layout.rows), np.int64(parts), *steps, "merged", "open")
     merge = Step(KernelRef(family.source, name), *per_row, arguments)
-    apply = Step(kernel("apply"), grid, family.block, 0, ("x", view.value, *cut, "merged", "out"))
-    return Plan((split, merge, apply), tuple(scratch))
+    left_open = operation.left_open or Open()
+    apply = [
+        Step(
+            kernel("apply", *operation.members),
+            grid,
+            family.block,
+            0,
+            ("x", view.value, *cut, "merged", *left_open.arguments(options)),
+        )
+        for options in left_open.walks
+    ]
+    return Plan((split, merge, *apply), tuple(scratch))
 
 
 def _power_of_two(count: int) -> int:

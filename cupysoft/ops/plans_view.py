@@ -10,7 +10,7 @@ import numpy as np
 
 from cupysoft.arrays import MAX_AXES, Axis, Layout
 
-__all__ = ["VECTOR_BYTES", "View", "access_type", "by_columns", "view_of"]
+__all__ = ["VECTOR_BYTES", "View", "access_type", "by_columns", "general_view_of", "view_of"]
 
 VECTOR_BYTES = 16
 """The widest access of a thread, and the unit in which threads own the columns of a row."""
@@ -42,8 +42,17 @@ class View:
 
 def view_of(layout: Layout, arrays: int) -> View:
     """Pack a layout of so many arrays for the kernels, innermost axis first."""
-    batch = _padded(layout.batch, arrays, _BATCH_AXES)
-    reduced = _padded(layout.reduced, arrays, _REDUCED_AXES)
+    return _packed(layout, arrays, _BATCH_AXES, _REDUCED_AXES)
+
+
+def general_view_of(layout: Layout, arrays: int) -> View:
+    """Pack it for a kernel that is compiled for every layout at once."""
+    return _packed(layout, arrays, (MAX_AXES,), (MAX_AXES,))
+
+
+def _packed(layout: Layout, arrays: int, batch_axes: Sequence[int], reduced_axes: Sequence[int]) -> View:
+    batch = _padded(layout.batch, arrays, batch_axes)
+    reduced = _padded(layout.reduced, arrays, reduced_axes)
     words = [layout.rows, layout.columns, *_sizes_and_strides(batch, arrays), *_sizes_and_strides(reduced, arrays)]
     return View(f"View<{arrays}, {len(batch)}, {len(reduced)}>", np.void(np.array(words, np.int64).tobytes()))
 

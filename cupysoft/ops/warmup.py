@@ -85,9 +85,9 @@ def warmup(
     --------
     >>> import cupysoft
     >>> cupysoft.warmup("softmax", "float32", 1000, arch="sm_90")
-    ('softmax_block<Softmax<float>...>',)
+    ('softmax_block<Softmax<float>...>', 'settle<...>')
     >>> cupysoft.warmup("log_softmax", "float64", shape=(8, 64, 100), axis=(0, 2), arch="sm_90")
-    ('softmax_block<LogSoftmax<double>...>',)
+    ('softmax_block<LogSoftmax<double>...>', 'settle<...>')
     """
     calls = calls_of(operations, dtypes, columns, shape=shape, axis=axis, b=b, return_sign=return_sign)
     kernels = kernels_of(calls)

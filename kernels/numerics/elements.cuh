@@ -22,6 +22,7 @@ __device__ __forceinline__ bool no_anchor(double m) { return !(m < positive_infi
 
 // COMPARE is the narrowest type that holds every value: rows are searched for their maximum in it.
 // VECTOR is the number of elements in 16 bytes: the unit in which threads own columns, however they are read.
+// Numbers of the type have at most DIGITS significant bits and are multiples of 2^LEAST.
 template <typename T>
 struct Element;
 
@@ -30,6 +31,8 @@ struct Element<Float16> {
     using Compare = float;
     static constexpr int VECTOR = 8;
     static constexpr int BITS = 16;
+    static constexpr int DIGITS = 11;
+    static constexpr int LEAST = -24;
     __device__ static __forceinline__ Float16 negative_infinity() { return {0xfc00}; }
     __device__ static __forceinline__ float load(Float16 value) {
         float result;
@@ -48,6 +51,8 @@ struct Element<Bfloat16> {
     using Compare = float;
     static constexpr int VECTOR = 8;
     static constexpr int BITS = 16;
+    static constexpr int DIGITS = 8;
+    static constexpr int LEAST = -133;
     __device__ static __forceinline__ Bfloat16 negative_infinity() { return {0xff80}; }
     __device__ static __forceinline__ float load(Bfloat16 value) {
         return __uint_as_float(static_cast<unsigned>(value.bits) << 16);
@@ -70,6 +75,8 @@ struct Element<float> {
     using Compare = float;
     static constexpr int VECTOR = 4;
     static constexpr int BITS = 32;
+    static constexpr int DIGITS = 24;
+    static constexpr int LEAST = -149;
     __device__ static __forceinline__ float negative_infinity() { return __uint_as_float(0xff800000u); }
     __device__ static __forceinline__ float load(float value) { return value; }
     __device__ static __forceinline__ float round(double value) {
@@ -84,10 +91,21 @@ struct Element<double> {
     using Compare = double;
     static constexpr int VECTOR = 2;
     static constexpr int BITS = 64;
+    static constexpr int DIGITS = 53;
+    static constexpr int LEAST = -1074;
     __device__ static __forceinline__ double negative_infinity() { return ::negative_infinity(); }
     __device__ static __forceinline__ double load(double value) { return value; }
     __device__ static __forceinline__ double round(double value) { return value; }
 };
+
+// DIGITS and LEAST of a type, for what is told the type when it runs.
+struct Format {
+    int digits;
+    int least;
+};
+
+template <typename T>
+__device__ __forceinline__ constexpr Format format_of() { return {Element<T>::DIGITS, Element<T>::LEAST}; }
 
 // Widening to float64 is exact; in PTX, so that a subnormal float32 survives flush-to-zero.
 __device__ __forceinline__ double widen(double value) { return value; }

@@ -1,45 +1,220 @@
-// The arithmetic of a softmax: float64 throughout, sums in two words. A policy: state, reductions and kernels take it as
-// a template argument and ask nothing else about numbers, so that another arithmetic can stand in its place.
+// The arithmetic of a softmax: float64 throughout. A policy: state, reductions and kernels take it as a template argument
+// and ask nothing else about numbers, so that another arithmetic can stand in its place. It gives
 //
-//   narrow (results of 16 and 32 bits): a term is one word, good to 2^-52.7
-//   wide   (float64):                   a term is two words, good to 2^-55, times 2^LIFT so that none is subnormal
+//   Term, term(x, m)            exp(x - m), in as many words as an element keeps
+//   push(sum, terms)            terms joined to a sum, which is two words
+//   rescaled(sum, from, to)     a sum at the anchor `from` seen from the anchor `to`
+//   Share, share(sum, columns)  what the quotient by a sum needs, and its error
+//   quotient(term, share, doubt)            a term over the sum, rounded to T; notes whether that was in doubt
+//   Log, log(count, rest, columns)          log(count + rest), as an element needs it
+//   of_difference(x, m, log, doubt)         x - m - log(l), rounded to T, likewise
+//   log_words(count, rest, columns)         log(count + rest) in two words, and a bound of its error
+//
+//   Float64Arithmetic<T> is    narrow, a term one word good to 1.75 u (u = 2^-53), for results of 16 and 32 bits
+//                              wide, a term two words good to 2^-86, times 2^PAIR_LIFT, for float64
+//   Pairs                      what wide is made of, for the second tier of short types too
+//
+// COUNTS: the maxima are counted apart, and the sum has only what lies below: log(1 + tiny) then keeps all bits of tiny.
 #pragma once
-#include "elements.cuh"
 #include "exponential.cuh"
-#include "logarithm.cuh"
+#include "pair.cuh"
+#include "rounding.cuh"
 
+// x - m, exactly, but for 16-bit types in one word: float16 needs no more; bfloat16 misses at most 2^-44 of a term, where
+// its result keeps 2^-9.
 template <typename T>
-struct Float64Arithmetic {
-    static constexpr bool WIDE = Element<T>::BITS == 64;
-    // The smallest float64 is 2^-1074: lifted it is 2^-818, and a product of two lifted numbers stays far below 2^1024.
-    static constexpr int LIFT = WIDE ? 256 : 0;
-    static constexpr double LIFTED = WIDE ? 0x1p+256 : 1.0;
-    static constexpr double LOWERED = WIDE ? 0x1p-256 : 1.0;
+__device__ __forceinline__ Two difference(double x, double m) {
+    if constexpr (Element<T>::BITS == 16) return {__dsub_rn(x, m), 0.0};
+    return two_sum(x, -m);
+}
 
-    // x - m. float16 needs one word always. bfloat16 misses at most 2^-44 of a term, where its result keeps 2^-9.
-    __device__ static __forceinline__ Two difference(double x, double m) {
-        if constexpr (Element<T>::BITS == 16) return {__dsub_rn(x, m), 0.0};
-        return two_sum(x, -m);
+// The sum of numbers in a tree, of which each goes through log2(COUNT) additions.
+template <int COUNT>
+__device__ __forceinline__ double tree(const double* number) {
+    if constexpr (COUNT == 1) return number[0];
+    else return __dadd_rn(tree<COUNT / 2>(number), tree<COUNT - COUNT / 2>(number + COUNT / 2));
+}
+
+// How often a sum may have moved to another anchor: in a thread that walks its part, once a step (32 at most), in the
+// joins of a team and of parts, 9 + 7 at most, and once for each part that a thread joins: a part has 1024 columns, and
+// 128 threads join them.
+__device__ __forceinline__ double moves(double columns) { return __fma_rn(columns, 0x1p-17, 64.0); }
+
+// Two words, of whatever type the elements are.
+struct Pairs {
+    struct Share {
+        Two inverse;  // 2^PAIR_LIFT over the sum
+        double error;
+    };
+
+    // The error of a sum, as a share of it: that of its terms, and that of each move. Additions lose 2^-106 times the
+    // square of a thread's terms, 2^8, which the 64 moves that moves() begins with make up for.
+    __device__ static __forceinline__ double spread(double columns) { return __dmul_rn(moves(columns), PAIR_ERROR); }
+
+    // Quotient: the term's error, the sum's, and less than 2^-100 for a product with an inverse of two words.
+    __device__ static __forceinline__ Share share(Two sum, double columns) {
+        const Two whole = fast_two_sum(sum.hi, sum.lo);
+        return {divide({PAIR_LIFTED, 0.0}, whole), __fma_rn(2.0, PAIR_ERROR, spread(columns))};
+    }
+    __device__ static __forceinline__ double quotient(Two term, const Share& share, Format format, bool& sure) {
+        const Two product = two_product(term.hi, share.inverse.hi);
+        const double low = __fma_rn(term.hi, share.inverse.lo, __fma_rn(term.lo, share.inverse.hi, product.lo));
+        return rounded<PAIR_LIFT>(product.hi, low, __dmul_rn(product.hi, share.error), format, sure);
     }
 
-    // exp(x - m) for x <= m, lifted; 0 where x is -inf.
-    __device__ static __forceinline__ Two term(double x, double m) {
-        if constexpr (WIDE) return exp_wide<LIFT>(difference(x, m));
-        return {exp_narrow(difference(x, m)), 0.0};
+    // In float64 second words may be subnormal, or there are none: then only that a logarithm rounds to 0 can be told.
+    __device__ static __forceinline__ LogPair log(double count, Two rest, double columns, Format format) {
+        LogPair log = log_pair(count, rest, spread(columns));
+        log.zero = rest.hi == 0.0 ? 0.0 : -0.0;
+        if (format.digits == 53 && count == 1.0 && rest.hi < LOGS_END) {
+            if (rest.hi < LOGS_VANISH) log.value = {0.0, 0.0};
+            else log.error = positive_infinity();
+        }
+        return log;
     }
 
-    __device__ static __forceinline__ void push(Two& sum, Two term) {
-        if constexpr (WIDE) accumulate(sum, term);
-        else accumulate(sum, term.hi);
+    // x - m - log(l), which is never above 0. In float64 x - m may lie in the middle of two numbers, so that a logarithm
+    // which is nothing beside it decides.
+    __device__ static __forceinline__ double of_difference(double x, double m, const LogPair& log, Format format,
+                                                           bool& sure) {
+        const Two d = two_sum(x, -m);
+        const Two s = two_sum(-d.hi, log.value.hi);
+        sure = true;
+        if (!(s.hi < positive_infinity())) return -s.hi;
+        const double low = __dadd_rn(s.lo, __dsub_rn(log.value.lo, d.lo));
+        double result = rounded<0>(s.hi, low, __fma_rn(s.hi, 0x1p-104, log.error), format, sure);
+        if (format.digits == 53 && !sure && log.value.hi < __dmul_rn(s.hi, 0x1p-110)) {
+            result = away_from_middle(-d.hi, -d.lo);
+            sure = true;
+        }
+        return __dadd_rn(-result, log.zero);
     }
 
-    // A sum moved to another anchor: sum * term, lifted once.
-    __device__ static __forceinline__ Two rescaled(Two sum, Two term) {
-        if constexpr (WIDE) return scale(multiply(sum, term), LOWERED);
-        const Two product = two_product(sum.hi, term.hi);
-        return {product.hi, __fma_rn(sum.lo, term.hi, product.lo)};
-    }
+  private:
+    // Sums of terms, with their lift, of which those that are left out have no share, and those that keep two words.
+    static constexpr double LOGS_VANISH = 0x1p-830;
+    static constexpr double LOGS_END = 0x1p-644;
 
-    // log of a lifted sum.
-    __device__ static __forceinline__ Two log(Two sum) { return log_two(fast_two_sum(sum.hi, sum.lo), LIFT); }
+    // What a >= 0 and a little more than nothing rounds to: a itself, but where it is the middle of two numbers.
+    __device__ static __forceinline__ double away_from_middle(double hi, double lo) {
+        const double twice = __dmul_rn(2.0, lo);
+        const bool middle = lo != 0.0 && __dsub_rn(__dadd_rn(hi, twice), hi) == twice;
+        const double after = __longlong_as_double(__double_as_longlong(lo) + (lo < 0.0 ? -1 : 1));
+        return __dadd_rn(hi, middle ? after : lo);
+    }
 };
+
+// Wide, for float64.
+template <typename T, bool COUNTING, bool WIDENED>
+struct Arithmetic64 {
+    static constexpr bool WIDE = true;
+    static constexpr bool COUNTS = COUNTING;
+    static constexpr double ONE = PAIR_LIFTED;  // what 1 is in a sum
+    using Term = Two;
+    using Share = Pairs::Share;
+    using Log = LogPair;
+
+    __device__ static __forceinline__ Two term(double x, double m) { return exp_pair<COUNTING>(two_sum(x, -m)); }
+
+    template <int COUNT>
+    __device__ static __forceinline__ void push(Two& sum, const Two (&term)[COUNT]) {
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) accumulate(sum, term[i]);
+    }
+    __device__ static __forceinline__ Two rescaled(Two sum, double from, double to) {
+        return scale(multiply(sum, term(from, to)), PAIR_LOWERED);
+    }
+
+    __device__ static __forceinline__ Share share(Two sum, double columns) { return Pairs::share(sum, columns); }
+    __device__ static __forceinline__ T quotient(Two term, const Share& share, Doubt& doubt) {
+        bool sure;
+        const double result = Pairs::quotient(term, share, format_of<T>(), sure);
+        doubt.add(!sure);
+        return Element<T>::round(result);
+    }
+
+    __device__ static __forceinline__ LogPair log(double count, Two rest, double columns) {
+        return Pairs::log(count, rest, columns, format_of<T>());
+    }
+    __device__ static __forceinline__ LogPair log_words(double count, Two rest, double columns) {
+        return log(count, rest, columns);
+    }
+    __device__ static __forceinline__ T of_difference(double x, double m, const LogPair& log, Doubt& doubt) {
+        bool sure;
+        const double result = Pairs::of_difference(x, m, log, format_of<T>(), sure);
+        doubt.add(!sure);
+        return Element<T>::round(result);
+    }
+};
+
+// Narrow, for results of 16 and 32 bits. In units of u = 2^-53 a term misses 1.75 (exponential.cuh), a sum 4 more where
+// each term goes through 4 additions of one word; the second word of sums, and their moves by 2^-86, are nothing beside.
+template <typename T, bool COUNTING>
+struct Arithmetic64<T, COUNTING, false> {
+    static constexpr bool WIDE = false;
+    static constexpr bool COUNTS = COUNTING;
+    static constexpr double ONE = 1.0;
+    using Term = double;
+    struct Share {
+        double inverse;
+    };
+    using Log = double;
+    // The terms that go through one word before they join a sum: at most 2^4.
+    static constexpr int JOINED = 16;
+
+    __device__ static __forceinline__ double term(double x, double m) {
+        return exp_narrow<COUNTING>(difference<T>(x, m));
+    }
+
+    template <int COUNT>
+    __device__ static __forceinline__ void push(Two& sum, const double (&term)[COUNT]) {
+        static_assert(COUNT <= JOINED);
+        accumulate(sum, tree<COUNT>(term));
+    }
+
+    __device__ static __forceinline__ Two rescaled(Two sum, double from, double to) {
+        return scale(multiply(sum, exp_pair(two_sum(from, -to))), PAIR_LOWERED);
+    }
+
+    // 1.75 for the term, 5.75 for the sum, and a rounding for its two words, for the inverse, for the product: 10.5.
+    __device__ static __forceinline__ Share share(Two sum, double) {
+        return {__ddiv_rn(1.0, __dadd_rn(sum.hi, sum.lo))};
+    }
+    __device__ static __forceinline__ T quotient(double term, Share share, Doubt& doubt) {
+        const double value = __dmul_rn(term, share.inverse);
+        doubt.note<T>(value);
+        return Element<T>::round(value);
+    }
+
+    // 5.75 of the rest is at most as much of the logarithm, which misses 2^-57 itself (u / 16); 1 where the rest is rounded,
+    // 1 for the logarithm: 7.8.
+    __device__ static __forceinline__ double log(double count, Two rest, double) {
+        const Two l = two_sum(count, rest.hi);
+        return log_two(fast_two_sum(l.hi, __dadd_rn(l.lo, rest.lo)), 0).hi;
+    }
+
+    // Both words of it: 6 units, 2^-50.4, of what is at most itself.
+    __device__ static __forceinline__ LogPair log_words(double count, Two rest, double) {
+        const Two l = two_sum(count, rest.hi);
+        const Two value = log_two(fast_two_sum(l.hi, __dadd_rn(l.lo, rest.lo)), 0);
+        return {value, __dmul_rn(value.hi, 0x1p-50), -0.0};
+    }
+
+    // 7.8 for the logarithm, 1 for one word of x - m, 1 for the difference, which is not below either: 9.8 for it all. The
+    // logarithm may be nothing beside a difference in the middle of two numbers; for x < m it is above 0.
+    __device__ static __forceinline__ T of_difference(double x, double m, double log, Doubt& doubt) {
+        const Two d = difference<T>(x, m);
+        double value = __dsub_rn(d.hi, log);
+        if (Doubt::of<T>(value)) {
+            const long long below = (1LL << (53 - Element<T>::DIGITS)) - 1;
+            const bool middle = d.lo == 0.0 && (__double_as_longlong(d.hi) & below) == (below + 1) / 2;
+            const bool decided = middle && log < __dmul_rn(d.hi, -0x1p-40);
+            if (decided) value = __longlong_as_double(__double_as_longlong(d.hi) + 1);
+            doubt.add(!decided);
+        }
+        return Element<T>::round(value);
+    }
+};
+
+template <typename T, bool COUNTING = false>
+using Float64Arithmetic = Arithmetic64<T, COUNTING, Element<T>::BITS == 64>;

@@ -5,7 +5,7 @@
 //   ColumnTeam<SIZE>    the SIZE threads of one x in a block of (32, SIZE)        tree in shared memory
 //
 // Every thread of a team ends with the same bits, joined in an order that depends on the team's shape alone. All threads
-// of the block must come to each call. Shared memory: 24 bytes a warp (BlockTeam), 24 bytes a thread (ColumnTeam).
+// of the block must come to each call. Shared memory: up to 40 bytes a warp (BlockTeam), or a thread (ColumnTeam).
 #pragma once
 #include "state.cuh"
 
@@ -13,7 +13,7 @@ constexpr unsigned ALL_LANES = 0xffffffffu;
 // Threads of a block of WarpTeams.
 constexpr int WARP_THREADS = 128;
 
-// How to join, and how to fetch from another lane, for the three kinds of value that teams share.
+// How to join, and how to fetch from another lane, for the kinds of value that teams share.
 struct Maximum {
     static constexpr int UNROLL = 5;
     template <typename V>
@@ -22,6 +22,7 @@ struct Maximum {
 struct Sum {
     static constexpr int UNROLL = 5;
     __device__ static __forceinline__ Two join(Two a, Two b) { return add(a, b); }
+    __device__ static __forceinline__ unsigned join(unsigned a, unsigned b) { return a + b; }
 };
 struct Merge {
     static constexpr int UNROLL = 1;  // a merge holds an exponential: one copy of it
@@ -40,7 +41,9 @@ __device__ __forceinline__ Two from_lane(Two value, int distance) {
 }
 template <typename ARITHMETIC>
 __device__ __forceinline__ State<ARITHMETIC> from_lane(State<ARITHMETIC> value, int distance) {
-    return {from_lane(value.m, distance), from_lane(value.l, distance)};
+    double count = 0.0;
+    if constexpr (ARITHMETIC::COUNTS) count = from_lane(value.count, distance);
+    return {from_lane(value.m, distance), from_lane(value.l, distance), count};
 }
 
 // After the step with distance d, groups of 2 d lanes agree.
@@ -58,16 +61,42 @@ struct WarpTeam {
     __device__ static __forceinline__ int rank() { return threadIdx.x % LANES; }
     template <typename JOIN, typename V>
     __device__ static __forceinline__ V reduce(V value) { return butterfly<JOIN, LANES>(value); }
+    // Whether it is true of any thread of the team.
+    __device__ static __forceinline__ bool any(bool value) {
+        const unsigned lanes = __ballot_sync(ALL_LANES, value);
+        if constexpr (LANES == 32) return lanes != 0;
+        return lanes >> threadIdx.x % 32 / LANES * LANES & ((1u << LANES % 32) - 1);
+    }
 };
 
-// How a value waits in shared memory: two words side by side where one access takes both, which spares bank conflicts.
+// How a value waits in shared memory: two words side by side where one access takes both, and an odd number of words for
+// the rest, which spares bank conflicts.
 template <typename V>
 struct Waiting {
     V value;
+    __device__ __forceinline__ void set(const V& v) { value = v; }
+    __device__ __forceinline__ V get() const { return value; }
 };
 template <>
 struct alignas(16) Waiting<Two> {
     Two value;
+    __device__ __forceinline__ void set(Two v) { value = v; }
+    __device__ __forceinline__ Two get() const { return value; }
+};
+template <typename ARITHMETIC>
+struct Waiting<State<ARITHMETIC>> {
+    double words[ARITHMETIC::COUNTS ? 5 : 3];
+    __device__ __forceinline__ void set(const State<ARITHMETIC>& v) {
+        words[0] = v.m;
+        words[1] = v.l.hi;
+        words[2] = v.l.lo;
+        if constexpr (ARITHMETIC::COUNTS) words[3] = v.count;
+    }
+    __device__ __forceinline__ State<ARITHMETIC> get() const {
+        double count = 0.0;
+        if constexpr (ARITHMETIC::COUNTS) count = words[3];
+        return {words[0], {words[1], words[2]}, count};
+    }
 };
 
 template <int WARPS>
@@ -81,11 +110,15 @@ struct BlockTeam {
         if constexpr (WARPS > 1) {
             __shared__ Waiting<V> of_warps[WARPS];
             __syncthreads();  // whoever still reads the values of an earlier call
-            if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32].value = value;
+            if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32].set(value);
             __syncthreads();
-            value = butterfly<JOIN, WARPS>(of_warps[threadIdx.x % WARPS].value);
+            value = butterfly<JOIN, WARPS>(of_warps[threadIdx.x % WARPS].get());
         }
         return value;
+    }
+    __device__ static __forceinline__ bool any(bool value) {
+        if constexpr (WARPS == 1) return __ballot_sync(ALL_LANES, value) != 0;
+        return __syncthreads_or(value);
     }
 };
 
@@ -97,16 +130,17 @@ struct ColumnTeam {
     __device__ static __forceinline__ V reduce(V value) {
         __shared__ Waiting<V> of_threads[ROWS][32];
         __syncthreads();  // whoever still reads the values of an earlier call
-        of_threads[threadIdx.y][threadIdx.x].value = value;
+        of_threads[threadIdx.y][threadIdx.x].set(value);
 #pragma unroll JOIN::UNROLL
         for (int half = ROWS / 2; half > 0; half /= 2) {
             __syncthreads();
             if (threadIdx.y < half) {
-                value = JOIN::join(value, of_threads[threadIdx.y + half][threadIdx.x].value);
-                of_threads[threadIdx.y][threadIdx.x].value = value;
+                value = JOIN::join(value, of_threads[threadIdx.y + half][threadIdx.x].get());
+                of_threads[threadIdx.y][threadIdx.x].set(value);
             }
         }
         __syncthreads();
-        return of_threads[0][threadIdx.x].value;
+        return of_threads[0][threadIdx.x].get();
     }
+    __device__ static __forceinline__ bool any(bool value) { return reduce<Sum>(static_cast<unsigned>(value)) != 0; }
 };

@@ -13,8 +13,9 @@
 //   columns_apply   16 threads a part of a row: its results      x read once
 //
 // Template arguments as in rows.cu; elements always move one by one, and a thread's vector is one column.
-// Shared bytes: for the reductions, at most 28 a thread of a block.
-// Numerics: the arithmetic of the operation; float64, rounded once at the end.
+// Shared bytes: for the reductions, at most 44 a thread of a block.
+// Numerics: the arithmetic of the operation; float64, rounded once, and tested for whether that is the right rounding.
+// Rows in doubt are left to `settle` (settle.cu).
 #include "split.cuh"
 
 // Threads of a row in the kernels for long columns.
@@ -27,7 +28,7 @@ template <typename OPERATION, int CHUNKS, typename VIEW, typename... OUTPUTS>
 __global__ void __launch_bounds__(128, VIEW::BLOCKS)
     columns_thread(const typename OPERATION::Type* x,  // (rows, columns)
                    VIEW view,                          // of x and the first output
-                   OUTPUTS... outputs) {               // (rows, columns) or (rows,)
+                   OUTPUTS... outputs) {               // what the operation is made of
     const OPERATION operation{outputs...};
     const long long row = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
     const bool wanted = row < view.rows;
@@ -38,7 +39,7 @@ template <typename OPERATION, int SIZE, int CHUNKS, typename VIEW, typename... O
 __global__ void __launch_bounds__(32 * SIZE, VIEW::BLOCKS | OPERATION::Arithmetic::WIDE)
     columns_block(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and the first output
-                  OUTPUTS... outputs) {               // (rows, columns) or (rows,)
+                  OUTPUTS... outputs) {               // what the operation is made of
     const OPERATION operation{outputs...};
     const long long row = row_of_lane(blockIdx.x);
     const bool wanted = row < view.rows;
@@ -49,7 +50,7 @@ template <typename OPERATION, typename VIEW, typename... OUTPUTS>
 __global__ void __launch_bounds__(32 * STREAM_SIZE, VIEW::BLOCKS)
     columns_stream(const typename OPERATION::Type* x,  // (rows, columns)
                    VIEW view,                          // of x and the first output
-                   OUTPUTS... outputs) {               // (rows, columns) or (rows,)
+                   OUTPUTS... outputs) {               // what the operation is made of
     const OPERATION operation{outputs...};
     const long long row = row_of_lane(blockIdx.x);
     const bool wanted = row < view.rows;
@@ -62,7 +63,7 @@ __global__ void __launch_bounds__(32 * STREAM_SIZE, VIEW::BLOCKS)
     columns_split(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and the first output
                   long long part_size, long long parts,
-                  double* states) {                   // (3, parts, rows)
+                  double* states) {                   // (4, parts, rows)
     using Team = ColumnTeam<STREAM_SIZE>;
     const long long tile = blockIdx.x / parts;
     const long long part = blockIdx.x - tile * parts;
@@ -76,14 +77,15 @@ __global__ void __launch_bounds__(32 * STREAM_SIZE, VIEW::BLOCKS)
     if (wanted && Team::rank() == 0) of_parts.set(part * view.rows + row, state);
 }
 
-template <typename OPERATION, typename VIEW>
+template <typename OPERATION, typename VIEW, typename... OUTPUTS>
 __global__ void __launch_bounds__(32 * STREAM_SIZE, VIEW::BLOCKS)
     columns_apply(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and out
                   long long part_size, long long parts,
-                  double* states,                     // (3, rows): merged
-                  typename OPERATION::Type* out) {    // (rows, columns)
+                  double* states,                     // (4, rows): merged
+                  OUTPUTS... outputs) {               // out, open, options
     using Team = ColumnTeam<STREAM_SIZE>;
+    const OPERATION operation{outputs...};
     const long long tile = blockIdx.x / parts;
     const long long row = row_of_lane(tile);
     const bool wanted = row < view.rows;
@@ -91,6 +93,5 @@ __global__ void __launch_bounds__(32 * STREAM_SIZE, VIEW::BLOCKS)
     const long long end = wanted ? min(begin + part_size, view.columns) : begin;
     const long long safe = wanted ? row : 0;
     const auto state = Parts<typename OPERATION::Arithmetic>{states, view.rows}.get(safe);
-    apply<OPERATION, Team, 1, Elements>(OPERATION{out}, state, x + view.template row<0>(safe),
-                                 out + view.template row<1>(safe), view, begin, end);
+    applied<OPERATION, Team, 1, Elements>(operation, state, x, view, safe, begin, end);
 }

@@ -9,10 +9,11 @@
 //
 // Who owns what: see staged.cuh. A vector is 16 bytes of x.
 // Template arguments: OPERATION (operations.cuh); ACCESS, how elements come and go (movers.cuh); VIEW (views.cuh); OUTPUTS,
-// the pointers that the operation is made of, in its order.
-// Shared bytes: 24 a warp of a block for the reductions, and 16 a thread where elements are moved SideBySide;
+// the types of what the operation is made of, in its order.
+// Shared bytes: 40 a warp of a block for the reductions, and 16 a thread where elements are moved SideBySide;
 // softmax_shared besides the row itself, dynamic, where they also change hands.
-// Numerics: the arithmetic of the operation; float64, rounded once at the end.
+// Numerics: the arithmetic of the operation; float64, rounded once, and tested for whether that is the right rounding.
+// Rows in doubt are left to `settle` (settle.cu).
 #include "split.cuh"
 
 // Threads of the kernels that give a block to a row.
@@ -22,7 +23,7 @@ template <typename OPERATION, int LANES, int CHUNKS, typename ACCESS, typename V
 __global__ void __launch_bounds__(WARP_THREADS, VIEW::BLOCKS)
     softmax_warp(const typename OPERATION::Type* x,  // (rows, columns)
                  VIEW view,                          // of x and the first output
-                 OUTPUTS... outputs) {               // (rows, columns) or (rows,)
+                 OUTPUTS... outputs) {               // what the operation is made of
     constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
     const OPERATION operation{outputs...};
     const long long row = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) / LANES;
@@ -31,10 +32,10 @@ __global__ void __launch_bounds__(WARP_THREADS, VIEW::BLOCKS)
 }
 
 template <typename OPERATION, int WARPS, int CHUNKS, typename ACCESS, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(32 * WARPS, VIEW::BLOCKS)
+__global__ void __launch_bounds__(32 * WARPS, VIEW::BLOCKS | OPERATION::Arithmetic::WIDE)
     softmax_block(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and the first output
-                  OUTPUTS... outputs) {               // (rows, columns) or (rows,)
+                  OUTPUTS... outputs) {               // what the operation is made of
     constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
     const OPERATION operation{outputs...};
     staged<OPERATION, BlockTeam<WARPS>, CHUNKS, VECTOR, ACCESS>(operation, x, view, blockIdx.x, true);
@@ -44,7 +45,7 @@ template <typename OPERATION, typename ACCESS, typename VIEW, typename... OUTPUT
 __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS | OPERATION::Arithmetic::WIDE)
     softmax_stream(const typename OPERATION::Type* x,  // (rows, columns)
                    VIEW view,                          // of x and the first output
-                   OUTPUTS... outputs) {               // (rows, columns) or (rows,)
+                   OUTPUTS... outputs) {               // what the operation is made of
     constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
     const OPERATION operation{outputs...};
     streamed<OPERATION, BlockTeam<STREAM_WARPS>, VECTOR, ACCESS>(operation, x, view, blockIdx.x, true);
@@ -53,10 +54,10 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS | OPERATION::A
 // The row waits in shared memory in the type of x, each thread's vectors where only that thread looks; but warps that move
 // elements SideBySide hand them over right there.
 template <typename OPERATION, typename ACCESS, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
+__global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS | OPERATION::Arithmetic::WIDE)
     softmax_shared(const typename OPERATION::Type* x,  // (rows, columns)
                    VIEW view,                          // of x and the output
-                   OUTPUTS... outputs) {               // (rows, columns)
+                   OUTPUTS... outputs) {               // what the operation is made of
     using T = typename OPERATION::Type;
     using Arithmetic = typename OPERATION::Arithmetic;
     using Compare = typename Element<T>::Compare;
@@ -97,23 +98,34 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     const double anchor = anchor_of(state.m);
 
     // The sum.
-    Two sum = {0.0, 0.0};
+    state.l = {0.0, 0.0};
+    unsigned count = 0;
 #pragma unroll 1
     for (int column = first; column < columns; column += ROUND) {
         const Pack<T, VECTOR> whole = {kept_words(kept[column / VECTOR])};
-        double short_sum = 0.0;
+        typename Arithmetic::Term term[VECTOR];
 #pragma unroll
-        for (int i = 0; i < VECTOR; i++) {
-            const Two term = Arithmetic::term(widen(Element<T>::load(whole.get(i))), anchor);
-            if constexpr (OPERATION::SHORT_SUM) short_sum = __dadd_rn(short_sum, term.hi);
-            else Arithmetic::push(sum, term);
-        }
-        if constexpr (OPERATION::SHORT_SUM) accumulate(sum, short_sum);
+        for (int i = 0; i < VECTOR; i++)
+            term[i] = counted<Arithmetic>(Element<T>::load(whole.get(i)), anchor, count);
+        Arithmetic::push(state.l, term);
     }
-    state.l = Team::template reduce<Sum>(sum);
+    state.l = Team::template reduce<Sum>(state.l);
+    state.count = Arithmetic::COUNTS ? Team::template reduce<Sum>(count) : 0;
 
-    // Finish and store.
-    const auto of_row = operation.row(state);
+    // Results take the place of the elements, and leave it if none is in doubt.
+    const auto of_row = operation.row(state, view.columns);
+    Doubt doubt;
+#pragma unroll 1
+    for (int column = first; column < columns; column += ROUND) {
+        Pack<T, VECTOR> whole = {kept_words(kept[column / VECTOR])};
+#pragma unroll
+        for (int i = 0; i < VECTOR; i++)
+            whole.set(i, operation.of_value(widen(Element<T>::load(whole.get(i))), of_row, doubt));
+        kept[column / VECTOR] = as_uint4(whole.words);
+    }
+    const bool open = Team::any(doubt.any<T>() || operation.options & ALL_OPEN) && of_row.ordinary;
+    if (Team::rank() == 0) operation.open[blockIdx.x] = open;
+    if (open) return;  // all threads do
     T* const to = operation.out + view.template row<1>(blockIdx.x);
 #pragma unroll 1
     for (int column = first; column < last; column += ROUND) {
@@ -122,8 +134,7 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
         for (int at = 0; at < VECTOR; at += UNIT) {
             T result[UNIT];
 #pragma unroll
-            for (int i = 0; i < UNIT; i++)
-                result[i] = operation.of_value(widen(Element<T>::load(whole.get(at + i))), of_row);
+            for (int i = 0; i < UNIT; i++) result[i] = whole.get(at + i);
             mover.template put<1>(result, to, column + at, columns, kept + column / VECTOR - lane);
         }
     }
@@ -135,7 +146,7 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     softmax_split(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and the first output
                   long long part_size, long long parts,
-                  double* states) {                   // (3, rows, parts)
+                  double* states) {                   // (4, rows, parts)
     using Team = BlockTeam<STREAM_WARPS>;
     constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
     const long long row = blockIdx.x / parts;
@@ -145,19 +156,19 @@ __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS)
     if (Team::rank() == 0) Parts<typename OPERATION::Arithmetic>{states, view.rows * parts}.set(blockIdx.x, state);
 }
 
-template <typename OPERATION, typename ACCESS, typename VIEW>
+template <typename OPERATION, typename ACCESS, typename VIEW, typename... OUTPUTS>
 __global__ void __launch_bounds__(32 * STREAM_WARPS, VIEW::BLOCKS | OPERATION::Arithmetic::WIDE)
     softmax_apply(const typename OPERATION::Type* x,  // (rows, columns)
                   VIEW view,                          // of x and out
                   long long part_size, long long parts,
-                  double* states,                     // (3, rows): merged
-                  typename OPERATION::Type* out) {    // (rows, columns)
+                  double* states,                     // (4, rows): merged
+                  OUTPUTS... outputs) {               // out, open, options
     using Team = BlockTeam<STREAM_WARPS>;
     constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
+    const OPERATION operation{outputs...};
     const long long row = blockIdx.x / parts;
     const long long begin = (blockIdx.x - row * parts) * part_size;
     const long long end = min(begin + part_size, view.columns);
     const auto state = Parts<typename OPERATION::Arithmetic>{states, view.rows}.get(row);
-    apply<OPERATION, Team, VECTOR, ACCESS>(OPERATION{out}, state, x + view.template row<0>(row),
-                                          out + view.template row<1>(row), view, begin, end);
+    applied<OPERATION, Team, VECTOR, ACCESS>(operation, state, x, view, row, begin, end);
 }

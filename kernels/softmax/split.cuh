@@ -23,18 +23,22 @@ __device__ __forceinline__ State<ARITHMETIC> merged_parts(const Parts<ARITHMETIC
 // A block a row. Elementwise operations get the states of their rows, for the kernel that applies them.
 template <typename ARITHMETIC>
 __global__ void __launch_bounds__(32 * MERGE_WARPS)
-    split_merge(double* states,  // (3, rows * parts)
+    split_merge(double* states,  // (4, rows * parts)
                 long long rows, long long parts, long long row_step, long long part_step,
-                double* merged) {  // (3, rows)
+                double* merged,  // (4, rows)
+                int* open) {     // (rows,) to be 0 before the results are looked at
     const Parts<ARITHMETIC> of_parts{states, rows * parts};
     const auto state = merged_parts(of_parts, blockIdx.x * row_step, part_step, parts);
-    if (threadIdx.x == 0) Parts<ARITHMETIC>{merged, rows}.set(blockIdx.x, state);
+    if (threadIdx.x == 0) {
+        Parts<ARITHMETIC>{merged, rows}.set(blockIdx.x, state);
+        open[blockIdx.x] = 0;
+    }
 }
 
 // The same for operations that give a result for each row.
 template <typename OPERATION, typename VIEW, typename... OUTPUTS>
 __global__ void __launch_bounds__(32 * MERGE_WARPS)
-    split_finish(double* states,  // (3, rows * parts)
+    split_finish(double* states,  // (4, rows * parts)
                  VIEW view,       // of x and the first output
                  long long parts, long long row_step, long long part_step,
                  OUTPUTS... outputs) {  // (rows,)

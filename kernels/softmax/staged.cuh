@@ -53,22 +53,29 @@ __device__ __forceinline__ void staged(const OPERATION operation, const typename
     const double anchor = anchor_of(state.m);
 
     // The terms and their sum.
-    double term[COUNT];
-    Two sum = {0.0, 0.0};
+    typename Arithmetic::Term term[COUNT];
+    unsigned count = 0;
 #pragma unroll
-    for (int i = 0; i < COUNT; i++) {
-        const Two wide_term = Arithmetic::term(widen(value[i]), anchor);
-        term[i] = wide_term.hi;
-        if constexpr (OPERATION::SHORT_SUM) sum.hi = __dadd_rn(sum.hi, wide_term.hi);
-        else if constexpr (OPERATION::KEEPS_TERMS) accumulate(sum, wide_term.hi);
-        else Arithmetic::push(sum, wide_term);
-    }
-    state.l = TEAM::template reduce<Sum>(sum);
+    for (int i = 0; i < COUNT; i++) term[i] = counted<Arithmetic>(value[i], anchor, count);
+    state.l = {0.0, 0.0};
+    Arithmetic::push(state.l, term);
+    state.l = TEAM::template reduce<Sum>(state.l);
+    state.count = Arithmetic::COUNTS ? TEAM::template reduce<Sum>(count) : 0;
 
-    // Finish and store.
+    // Finish, and store what is not in doubt.
     if constexpr (OPERATION::ELEMENTS) {
-        const auto of_row = operation.row(state);
+        const auto of_row = operation.row(state, view.columns);
+        Doubt doubt;
+        T result[COUNT / UNIT][UNIT];
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) {
+            if constexpr (OPERATION::KEEPS_TERMS) result[i / UNIT][i % UNIT] = operation.of_term(term[i], of_row, doubt);
+            else result[i / UNIT][i % UNIT] = operation.of_value(widen(value[i]), of_row, doubt);
+        }
+        const bool open = TEAM::any(doubt.any<T>() || operation.options & ALL_OPEN) && of_row.ordinary;
+        if (wanted && TEAM::rank() == 0) operation.open[row] = open;
         T* const to = operation.out + view.template row<1>(row);
+        const unsigned end = open ? 0 : columns;
         // Where elements go is worked out again, through several axes for each of them: kept from the loads, what leads
         // there would cost registers, which large blocks have none to spare of.
         unsigned nothing = 0;
@@ -77,13 +84,7 @@ __device__ __forceinline__ void staged(const OPERATION operation, const typename
         for (int at = 0; at < COUNT; at += UNIT) {
             unsigned column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR + nothing;
             if constexpr (VIEW::REDUCED_AXES > 1) asm volatile("" : "+r"(column));
-            T result[UNIT];
-#pragma unroll
-            for (int i = 0; i < UNIT; i++) {
-                if constexpr (OPERATION::KEEPS_TERMS) result[i] = operation.of_term(term[at + i], of_row);
-                else result[i] = operation.of_value(widen(value[at + i]), of_row);
-            }
-            mover.template put<1>(result, to, column, columns);
+            mover.template put<1>(result[at / UNIT], to, column, end);
         }
     } else {
         if (wanted && TEAM::rank() == 0) operation.write(view, row, state);

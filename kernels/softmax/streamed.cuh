@@ -35,21 +35,23 @@ __device__ __forceinline__ State<typename OPERATION::Arithmetic> fold(const type
 #pragma unroll
             for (int i = 0; i < UNIT; i++) value[at + i] = Element<T>::load(element[at / UNIT][i]);
         }
-        push<Arithmetic, OPERATION::SHORT_SUM>(state, value);
+        push<Arithmetic>(state, value);
     }
     return TEAM::template reduce<Merge>(state);
 }
 
+// Writes the results of the columns from `begin` to `end`, if WRITES; gives whether any that the thread has is in doubt.
 template <typename OPERATION, typename TEAM, int VECTOR, typename ACCESS, typename VIEW>
-__device__ __forceinline__ void apply(const OPERATION operation, State<typename OPERATION::Arithmetic> state,
+__device__ __forceinline__ bool apply(const OPERATION operation, const typename OPERATION::Row& of_row,
                                       const typename OPERATION::Type* from, typename OPERATION::Type* to,
-                                      const VIEW& view, long long begin, long long end) {
+                                      const VIEW& view, long long begin, long long end, bool writes) {
     using T = typename OPERATION::Type;
     const Mover<ACCESS, TEAM, T, VECTOR, VIEW> mover{view};
     constexpr int UNIT = decltype(mover)::UNIT;
     // Through a view of many axes one access at a time: more would not fit in the registers.
     constexpr int GROUP = VIEW::REDUCED_AXES > 2 ? UNIT : STEP;
-    const auto of_row = operation.row(state);
+    const long long written = writes ? end : begin;
+    Doubt doubt;
 #pragma unroll 1
     for (long long base = begin; base < end; base += TEAM::SIZE * STEP) {
 #pragma unroll 1
@@ -65,14 +67,16 @@ __device__ __forceinline__ void apply(const OPERATION operation, State<typename 
                 T result[UNIT];
 #pragma unroll
                 for (int i = 0; i < UNIT; i++)
-                    result[i] = operation.of_value(widen(Element<T>::load(element[at / UNIT][i])), of_row);
-                mover.template put<1>(result, to, column, end);
+                    result[i] = operation.of_value(widen(Element<T>::load(element[at / UNIT][i])), of_row, doubt);
+                mover.template put<1>(result, to, column, written);
             }
         }
     }
+    return doubt.any<T>();
 }
 
-// Fold a row and finish it.
+// Fold a row and finish it. In place nothing is written before a walk has found nothing in doubt; elsewhere what is in doubt
+// is found on the way, and written anew by `settle`.
 template <typename OPERATION, typename TEAM, int VECTOR, typename ACCESS, typename VIEW>
 __device__ __forceinline__ void streamed(const OPERATION operation, const typename OPERATION::Type* x, const VIEW& view,
                                          long long row, bool wanted) {
@@ -81,23 +85,47 @@ __device__ __forceinline__ void streamed(const OPERATION operation, const typena
     const auto state = fold<OPERATION, TEAM, VECTOR, ACCESS>(from, view, 0, end);
     if constexpr (OPERATION::ELEMENTS) {
         auto* const to = operation.out + view.template row<1>(row);
-        apply<OPERATION, TEAM, VECTOR, ACCESS>(operation, state, from, to, view, 0, end);
+        const auto of_row = operation.row(state, view.columns);
+        bool open = operation.options & ALL_OPEN && of_row.ordinary;
+        const int walks = operation.options & IN_PLACE ? 2 : 1;
+#pragma unroll 1
+        for (int walk = walks; walk > 0; walk--) {
+            const bool in_doubt = apply<OPERATION, TEAM, VECTOR, ACCESS>(operation, of_row, from, to, view, 0,
+                                                                         open ? 0 : end, walk == 1);
+            open |= TEAM::any(in_doubt) && of_row.ordinary;
+        }
+        if (wanted && TEAM::rank() == 0) operation.open[row] = open;
     } else {
         if (wanted && TEAM::rank() == 0) operation.write(view, row, state);
     }
 }
 
-// States of many parts, or of many rows, in memory: three arrays one after the other.
+// Finish a part of a row whose state is known, in one of the ways that `options` tells.
+template <typename OPERATION, typename TEAM, int VECTOR, typename ACCESS, typename VIEW>
+__device__ __forceinline__ void applied(const OPERATION operation, State<typename OPERATION::Arithmetic> state,
+                                        const typename OPERATION::Type* x, const VIEW& view, long long row,
+                                        long long begin, long long end) {
+    const auto of_row = operation.row(state, view.columns);
+    if (operation.options & ONLY_WRITE && operation.open[row]) end = begin;
+    const bool in_doubt = apply<OPERATION, TEAM, VECTOR, ACCESS>(
+        operation, of_row, x + view.template row<0>(row), operation.out + view.template row<1>(row), view, begin, end,
+        !(operation.options & ONLY_TEST));
+    const bool open = TEAM::any(in_doubt || operation.options & ALL_OPEN) && of_row.ordinary;
+    if (open && begin < end && TEAM::rank() == 0) atomicOr(operation.open + row, 1);
+}
+
+// States of many parts, or of many rows, in memory: four arrays one after the other.
 template <typename ARITHMETIC>
 struct Parts {
-    double* states;  // (3, count): m, l_hi, l_lo
+    double* states;  // (4, count): m, l_hi, l_lo, count
     long long count;
     __device__ __forceinline__ State<ARITHMETIC> get(long long i) const {
-        return {states[i], {states[count + i], states[2 * count + i]}};
+        return {states[i], {states[count + i], states[2 * count + i]}, states[3 * count + i]};
     }
     __device__ __forceinline__ void set(long long i, State<ARITHMETIC> state) const {
         states[i] = state.m;
         states[count + i] = state.l.hi;
         states[2 * count + i] = state.l.lo;
+        states[3 * count + i] = state.count;
     }
 };

@@ -30,33 +30,39 @@ struct Bits<Bfloat16> {
     __device__ static __forceinline__ unsigned short of(Bfloat16 element) { return element.bits; }
 };
 
-// The state as kernels hold it.
-template <typename T>
-__device__ __forceinline__ State<Float64Arithmetic<T>> lifted(double m, double l_hi, double l_lo) {
-    return {m, scale(Two{l_hi, l_lo}, Float64Arithmetic<T>::LIFTED)};
+// A sum as kernels hold it.
+template <typename ARITHMETIC>
+__device__ __forceinline__ State<ARITHMETIC> lifted(double m, double l_hi, double l_lo) {
+    return {m, scale(Two{l_hi, l_lo}, ARITHMETIC::ONE), 0.0};
 }
 
 __device__ __forceinline__ void join_states(double a_m, double a_hi, double a_lo, double b_m, double b_hi, double b_lo,
                                             double& m, double& l_hi, double& l_lo) {
     using Exact = Float64Arithmetic<double>;
-    const State<Exact> joined = merge<Exact>({a_m, {a_hi, a_lo}}, {b_m, {b_hi, b_lo}});
+    const State<Exact> joined = merge(lifted<Exact>(a_m, a_hi, a_lo), lifted<Exact>(b_m, b_hi, b_lo));
     const bool none = no_anchor(joined.m);
     m = joined.m;
-    l_hi = none ? not_a_number() : joined.l.hi;
-    l_lo = none ? 0.0 : joined.l.lo;
+    l_hi = none ? not_a_number() : __dmul_rn(joined.l.hi, PAIR_LOWERED);
+    l_lo = none ? 0.0 : __dmul_rn(joined.l.lo, PAIR_LOWERED);
 }
 
 template <typename T>
 __device__ __forceinline__ typename Bits<T>::Type logsumexp_of(double m, double l_hi, double l_lo) {
-    return Bits<T>::of(LogSumExp<T>::of_state(lifted<T>(m, l_hi, l_lo)).value);
+    using Arithmetic = typename LogSumExp<T>::Arithmetic;
+    // Once the maximum: what is left is the rest.
+    State<Arithmetic> state = lifted<Arithmetic>(m, __dsub_rn(l_hi, 1.0), l_lo);
+    state.l = two_sum(state.l.hi, state.l.lo);
+    state.count = 1.0;
+    bool sure;
+    return Bits<T>::of(LogSumExp<T>::of_state(state, 0.0, sure));
 }
 
 template <typename T>
 __device__ __forceinline__ typename Bits<T>::Type softmax_of(typename Bits<T>::Type x, double m, double l_hi,
                                                              double l_lo) {
-    const Softmax<T> operation{nullptr};
     const double value = widen(Element<T>::load(Bits<T>::element(x)));
     // What lies above the maximum was never folded in, and exp is made for d <= 0.
-    const State<Float64Arithmetic<T>> state = lifted<T>(value > m ? not_a_number() : m, l_hi, l_lo);
-    return Bits<T>::of(operation.of_value(value, operation.row(state)));
+    const auto state = lifted<Float64Arithmetic<T>>(value > m ? not_a_number() : m, l_hi, l_lo);
+    Doubt doubt;
+    return Bits<T>::of(Softmax<T>::of_value(value, Softmax<T>::row(state, 0.0), doubt));
 }

@@ -9,6 +9,7 @@ import pytest
 
 from cupysoft.arrays import Axis, Layout, layout
 from cupysoft.ops import plans
+from cupysoft.ops.plans_settle import Options
 from cupysoft.ops.plans_view import access_type, view_of
 from cupysoft.runtime.plan import Plan
 from tests.kernels.plans_for import DTYPES, OPERATIONS, contiguous, families, plan_of
@@ -68,9 +69,9 @@ def test_grids() -> None:
 
 def test_parts_are_merged_and_applied() -> None:
     plan = plan_of("softmax", contiguous(3, 65537), "f4")
-    assert families(plan) == ("softmax_split", "split_merge", "softmax_apply")
-    assert [step.grid[0] for step in plan.steps] == [15, 3, 15]
-    assert [(scratch.name, scratch.count) for scratch in plan.scratch] == [("states", 45), ("merged", 9)]
+    assert families(plan) == ("softmax_split", "split_merge", "softmax_apply", "settle")
+    assert [step.grid[0] for step in plan.steps] == [15, 3, 15, 1]
+    assert [(each.name, each.count) for each in plan.scratch] == [("states", 60), ("merged", 12), ("open", 3)]
     assert families(plan_of("state", contiguous(3, 65537, reduces=True), "f4")) == ("softmax_split", "split_finish")
 
 
@@ -82,11 +83,38 @@ def test_more_than_two_to_the_31_elements() -> None:
     assert np.frombuffer(plan.steps[0].args[1].tobytes(), np.int64)[1] == columns  # type: ignore[union-attr]
 
 
-def test_logsumexp_ends_with_the_second_tier() -> None:
-    plan = plan_of("logsumexp", contiguous(40, 1000, reduces=True), "f4")
-    assert families(plan) == ("softmax_block", "logsumexp_refine")
+@pytest.mark.parametrize("operation", ["softmax", "log_softmax", "logsumexp"])
+def test_rows_in_doubt_are_settled(operation: str) -> None:
+    plan = plan_of(operation, contiguous(40, 1000, reduces=operation == "logsumexp"), "f4")
+    assert families(plan) == ("softmax_block", "settle")
     assert plan.steps[1].grid == (3, 1, 1)
-    assert [(scratch.name, scratch.count) for scratch in plan.scratch] == [("anchors", 40)]
+    assert [(scratch.name, scratch.count) for scratch in plan.scratch] == [("open", 40)]
+
+
+def test_one_kernel_settles_every_type_and_layout() -> None:
+    plans = [
+        plan_of(operation, contiguous(40, columns, columns_first=first), dtype)
+        for operation in ("softmax", "log_softmax")
+        for columns in (10, 70_000)
+        for first in (False, True)
+        for dtype in DTYPES
+    ]
+    assert len({plan.steps[-1].kernel for plan in plans}) == 1
+
+
+def test_what_is_written_in_place_is_tested_before() -> None:
+    """Rows in parts are walked once more; the kernels of other rows are told."""
+    long, short = (
+        plans.softmax(contiguous(3, columns), np.dtype("f4"), (16, 16), log=False, in_place=True)
+        for columns in (70_000, 1000)
+    )
+    assert families(long) == ("softmax_split", "split_merge", "softmax_apply", "softmax_apply", "settle")
+    assert [step.args[-1] for step in long.steps[2:4]] == [
+        Options.IN_PLACE | Options.ONLY_TEST,
+        Options.IN_PLACE | Options.ONLY_WRITE,
+    ]
+    assert families(short) == ("softmax_block", "settle")
+    assert short.steps[0].args[-1] == Options.IN_PLACE
 
 
 def test_general_logsumexp() -> None:
@@ -203,7 +231,7 @@ def test_both_arrays_decide() -> None:
 
 def test_vectors_that_change_hands_fit_in_shared_memory() -> None:
     for columns in (8193, 9001, 12032):
-        (step,) = plan_of("softmax", contiguous(3, columns), "f4").steps
+        step = plan_of("softmax", contiguous(3, columns), "f4").steps[0]
         assert step.kernel.name.startswith("softmax_shared")
         assert 4 * columns <= step.shared <= 47 * 1024
         assert step.shared % 512 == 0

@@ -1,0 +1,143 @@
+"""Every tier of the kernels gives the same bits: those of the rigorous reference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from cupysoft import simulator
+from cupysoft.arrays import layout
+from cupysoft.ops import plans
+from cupysoft.ops.device import alignments, spread, strides
+from cupysoft.runtime.launch import run
+from cupysoft.testing import reference
+from cupysoft.testing.trouble import FAMILIES, draw
+from tests.kernels.plans_for import DTYPES, Array, families
+
+FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
+
+
+@pytest.fixture
+def device() -> Iterator[simulator.Device]:
+    with simulator.Device(check=True) as made:
+        yield made
+
+
+@pytest.fixture
+def fast_device() -> Iterator[simulator.Device]:
+    with simulator.Device(check=False) as made:
+        yield made
+
+
+def by_tier(
+    device: simulator.Device, function: str, x: Array, tier: int, axis: int = 1, *, in_place: bool = False
+) -> tuple[Array, tuple[str, ...]]:
+    """Have every row decided by a tier, or by a wider one; give the results and the kernels that ran."""
+    if function == "logsumexp":
+        out = np.empty(np.delete(x.shape, axis), x.dtype)
+        rows = layout(x.shape, (axis,), [strides(x), spread(strides(out), (axis,), x.ndim)])
+        plan = plans.logsumexp(rows, x.dtype, alignments(x, out), first_tier=tier)
+    else:
+        x = x.copy() if in_place else x
+        out = x if in_place else np.empty_like(x)
+        rows = layout(x.shape, (axis,), [strides(x), strides(out)])
+        log = function == "log_softmax"
+        plan = plans.softmax(rows, x.dtype, alignments(x, out), log=log, in_place=in_place, first_tier=tier)
+    run(plan, {"x": x, "out": out}, device)
+    return out, families(plan)
+
+
+def assert_bits(ours: Array, true: Array) -> None:
+    """Compare bits, those of zeros too; any NaN is as good as another."""
+    assert ours.dtype == true.dtype
+    assert np.array_equal(np.isnan(ours), np.isnan(true))
+    word = f"u{ours.dtype.itemsize}"
+    assert np.array_equal(np.where(np.isnan(true), 0, ours.view(word)), np.where(np.isnan(true), 0, true.view(word)))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_trouble(fast_device: simulator.Device, family: str, dtype: np.dtype[Any]) -> None:
+    for columns in (3, 12):
+        x = draw(family, np.random.default_rng(columns), (8, columns), dtype)
+        for function in FUNCTIONS:
+            true = getattr(reference, function)(x, axis=1)
+            for tier in (1, 2, 3):
+                assert_bits(by_tier(fast_device, function, x, tier)[0], true)
+
+
+# A lane, a warp, a block; shared memory, stream, parts; by columns a thread, a block, a stream, parts.
+PLACES = [
+    ((40, 3), 1), ((3, 300), 1), ((2, 1001), 1), ((1, 8300), 1), ((1, 12_100), 1), ((1, 66_000), 1),
+    ((12, 40), 0), ((100, 33), 0), ((300, 8), 0), ((4100, 8), 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "axis"),
+    [*(("f4", *place) for place in PLACES), ("f8", (3, 40), 1), ("f8", (100, 33), 0), ("f2", (1, 12_100), 1)],
+)
+def test_every_kernel_leaves_rows_open(
+    fast_device: simulator.Device, dtype: str, shape: tuple[int, int], axis: int
+) -> None:
+    """Their first tier and the second agree; in place too, where nothing may be lost before it is settled."""
+    x = (np.random.default_rng(sum(shape)).normal(size=shape) * 4).astype(dtype)
+    for function in FUNCTIONS:
+        first, _ = by_tier(fast_device, function, x, 1, axis)
+        assert_bits(by_tier(fast_device, function, x, 2, axis)[0], first)
+        if function == "softmax":
+            for tier in (1, 2):
+                assert_bits(by_tier(fast_device, function, x, tier, axis, in_place=True)[0], first)
+
+
+def test_the_last_tier_in_place(device: simulator.Device) -> None:
+    for shape in ((2, 300), (1, 2000)):
+        x = np.random.default_rng(0).normal(size=shape).astype("f4")
+        for function in FUNCTIONS[:2]:
+            assert_bits(by_tier(device, function, x, 3, in_place=True)[0], getattr(reference, function)(x, axis=1))
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((2, 700), 1), ((1, 8300), 1), ((1, 13_000), 1), ((1, 66_000), 1)])
+def test_rows_that_are_open_are_not_written(shape: tuple[int, int], axis: int) -> None:
+    """In place all that writes is `settle`; elsewhere a row that is walked anyway may be written twice."""
+    x = np.random.default_rng(1).normal(size=shape).astype("f4")
+    with simulator.Device() as device:
+        by_tier(device, "softmax", x, 2, axis, in_place=True)
+    kernels = {
+        name.split("<")[0]: kernel for name, kernel in device.report.kernels.items() if "out" in kernel.arguments
+    }
+    written = {name: kernel.arguments["out"].walks_written for name, kernel in kernels.items()}
+    assert {name: walks for name, walks in written.items() if walks} == {"settle": 1}
+
+
+def test_what_is_in_doubt_is_left_open(device: simulator.Device) -> None:
+    """Rows that end near a tie, among others, are read again: those alone."""
+    family = draw("near ties", np.random.default_rng(3), (32, 6), np.dtype("f4"))
+    plain = np.random.default_rng(4).normal(size=(32, 6)).astype("f4")
+    for x, least, most in ((family, 1, 32), (plain, 0, 0)):
+        with simulator.Device(check=True) as each:
+            by_tier(each, "softmax", x, 1)
+        walks = next(
+            k.arguments["x"].walks_read for name, k in each.report.kernels.items() if name.startswith("settle")
+        )
+        assert 4 * least / 32 <= walks <= 8 * most / 32
+
+
+def test_signs_of_zeros_and_equal_elements(device: simulator.Device) -> None:
+    rows = [
+        [0, -np.inf, -np.inf],
+        [0, -1200, -np.inf],
+        [5, -3000, -60000],
+        [2, 2, 2],
+        [-0.0, 0, -np.inf],
+        [0, -745, -745.5],
+    ]
+    for dtype in DTYPES:
+        x = np.array(rows).astype(dtype)
+        for function in FUNCTIONS:
+            true = getattr(reference, function)(x, axis=1)
+            for tier in (1, 2, 3):
+                assert_bits(by_tier(device, function, x, tier)[0], true)
