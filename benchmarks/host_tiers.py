@@ -53,7 +53,7 @@ def counted(function: str, dtype: str, elements: int, columns: int, sigma: float
     with mock.patch.object(tiers, "total", counting(seen, tiers.total)):
         module = sys.modules["cupysoft.host.softmax"]
         looked = {name: doubting(seen, getattr(module, name)) for name in ("settle_shares", "settle_logs")}
-        single = {name: whole(seen, getattr(exact, name)) for name in ("shares", "log_shares", "real_logsumexp")}
+        single = {name: whole(seen, getattr(exact, name)) for name in ("shares", "log_shares", "log_sum")}
         with mock.patch.multiple(module, **looked), mock.patch.multiple(exact, **single):
             getattr(cupysoft, function)(x, axis=1)
     return {

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from cupysoft.host import fixed
 from cupysoft.host.nearest import format_of
 
-__all__ = ["complex_logsumexp", "log_shares", "real_logsumexp", "rounded", "shares"]
+__all__ = ["complex_logsumexp", "log_shares", "log_sum", "real_logsumexp", "rounded", "shares"]
 
 FIRST_BITS = 256
 LAST_BITS = 1 << 16
@@ -53,6 +53,22 @@ def log_shares(row: npt.NDArray[np.float64], chosen: list[float], dtype: np.dtyp
         return [(_fixed(x, bits) - _fixed(m, bits) - log, -bits, error + 16) for x in chosen]
 
     return _loop(differences, dtype)
+
+
+def log_sum(row: npt.NDArray[np.float64], dtype: np.dtype[Any]) -> float:
+    """Give the logarithm of the sum of exp(row), rounded to `dtype`; all finite, or -inf, but one finite at least."""
+    counts = _counted(row)
+    m = max(counts)
+    if len(counts) == 1 and counts[m] == 1:
+        return m + 0.0
+
+    def logarithm(bits: int) -> list[tuple[int, int, int]]:
+        _, total, error = _exponentials(counts, bits)
+        return [(_fixed(m, bits) + fixed.log(total, bits), -bits, error + 16)]
+
+    (result,) = _loop(logarithm, dtype)
+    # The loop knows no sign of what rounds to zero.
+    return result or real_logsumexp(row.tolist(), [1.0] * row.size, dtype)[0]
 
 
 def _loop(values: Callable[[int], list[tuple[int, int, int]]], dtype: np.dtype[Any]) -> list[float]:

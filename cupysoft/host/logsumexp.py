@@ -134,8 +134,7 @@ def _unweighted(grid: Grid, views: list[npt.NDArray[Any]], boxes: list[Box], dty
             result[left], good = _added_up(m[left], *tiers.logarithm(wider, sums, read, left), dtype)
             left = left[~good]
     for i in left:
-        row = np.concatenate(list(read(np.array([i]))), axis=1)[0]
-        result[i], _ = exact.real_logsumexp(row.tolist(), np.ones_like(row).tolist(), dtype)
+        result[i] = exact.log_sum(np.concatenate(list(read(np.array([i]))), axis=1)[0], dtype)
     return Rows(result, sign)
 
 

@@ -2,6 +2,15 @@
 
 A normalised row of float64 log-probabilities has a logsumexp near 2^-53, the sum of what rounding left over: to get it
 right to the last bit takes twice the digits of float64. A number is here a list of words whose sum it is.
+
+Errors of exp, in units of 2^-118 of the result, with the table's entry in [1, 2) and abs(r) <= 2^-12.5:
+
+    r: three roundings of low words, each below 2^-65                            3
+    expm1(r): the low word's two roundings; all else is below 2^-120             1.5
+    t0 q_lo, t1 q and their sum; p_error + t2; the sum of both: below 2^-63      1 + 0.7 + 1 + 0.5 + 2
+    t1 q_lo and t2 q, left out                                                   0.5 + 0.7
+
+which is 10.9, and 16 are 2^-114.
 """
 
 from __future__ import annotations
@@ -13,13 +22,14 @@ import numpy as np
 
 from cupysoft.host.exponential import MAGIC, scale_by_power
 from cupysoft.host.fixed import exp_table, log2_words, to_words
+from cupysoft.host.plain import steady_sum
 from cupysoft.host.words import BIN_ANCHOR, FloatArray, compress, fast_two_sum, two_product, two_sum
 
 __all__ = ["WIDE_ERROR", "wide_exp", "wide_exp_parts", "wide_log", "wide_sums"]
 
 WIDE_ERROR = 2.0**-114
-"""Bound of the error of `wide_sums`, relative to the sum of the sizes of its terms, and of `wide_log`; times
-2^12 abs(log) for logarithms below 2^-12. Measured: 2^-116.5 for `wide_exp`, 2^-118 for `wide_log`."""
+"""Bound of the relative error of `wide_exp`, and of the error of `wide_log`; times 2^12 abs(log) for logarithms below
+2^-12, where the table's entry is 1 and exp(-y) - 1 is as accurate in itself. Measured: 2^-116.5, and 2^-118."""
 
 STEPS = 2048
 STEP = log2_words(STEPS, (31, 31, 31, 53))
@@ -94,7 +104,8 @@ def _times(a: Any, a_lo: Any, b: Any, b_lo: Any) -> tuple[FloatArray, FloatArray
 def wide_sums(words: list[FloatArray], scale: FloatArray) -> list[FloatArray]:
     """Sum (rows, columns) words over columns; each word is at most `scale` (rows, 1), a power of two, in size.
 
-    Four grids, 25 bits apart, take sums that are exact; only what lies 2^-100 below the scale is summed plainly.
+    Four grids, 25 bits apart, take sums that are exact. Of up to 2^17 terms of five words, less than 2^-81 of the scale
+    is left, and the error of its sum, depth(columns) + 5 u of that, is below 2^-128.
     """
     sums = []
     for level in range(BINS):
@@ -106,7 +117,7 @@ def wide_sums(words: list[FloatArray], scale: FloatArray) -> list[FloatArray]:
             words[i] = word - on_grid
             total = total + np.add.reduce(on_grid, axis=1)
         sums.append(total)
-    return [*sums, np.add.reduce(functools.reduce(np.add, words), axis=1)]
+    return [*sums, steady_sum(functools.reduce(np.add, words))]
 
 
 def wide_log(words: list[FloatArray]) -> list[FloatArray]:

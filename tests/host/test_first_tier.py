@@ -234,5 +234,14 @@ def test_integers_of_few_bits_know_their_error(bits: int, monkeypatch: pytest.Mo
         for dtype in (np.dtype("f4"), np.dtype("f8")):
             assert exact.shares(row, row.tolist(), dtype) == reference.softmax(row, dtype=dtype).tolist()
             assert exact.log_shares(row, row.tolist(), dtype) == reference.log_softmax(row, dtype=dtype).tolist()
-            ones = [1.0] * 30
-            assert exact.real_logsumexp(row.tolist(), ones, dtype)[0] == float(reference.logsumexp(row, dtype=dtype))
+            true = float(reference.logsumexp(row, dtype=dtype))
+            assert exact.real_logsumexp(row.tolist(), [1.0] * 30, dtype)[0] == exact.log_sum(row, dtype) == true
+
+
+def test_integers_know_the_sign_of_what_rounds_to_zero() -> None:
+    for side in (1, -1):
+        row = np.array([0.0, np.log(np.expm1(1e-9))]) if side > 0 else np.array([-1e-9, -40.0])
+        found = exact.log_sum(row, np.dtype("f2"))
+        assert found == 0
+        assert np.signbit(found) == (side < 0)
+    assert exact.log_sum(np.array([3.0, -np.inf]), np.dtype("f8")) == 3
