@@ -21,7 +21,7 @@ from ..runtime.resources import Resources
 from . import fresh, machine
 from .checks import Checked
 from .fitting import fit, fit_together
-from .launch import LoadedKernel
+from .launch import LoadedKernel, lies_in_rows
 from .memory import Variables
 from .parser import parse
 from .report import Report, Shape
@@ -150,7 +150,7 @@ class Device:
     ) -> None:
         """Launch a kernel of a module that keeps its variables; `cooperative`: with all its blocks at one time."""
         label = label or name
-        loaded = module.kernel(name, self.check, self.fast, self.seed is not None)
+        loaded = module.kernel(name, self.check, self.fast, self.seed is not None, lies_in_rows(block))
         fit(label, self.arch, loaded.kernel, grid, block, shared_mem)
         shape = Shape(math.prod(block), shared_mem)
         if cooperative:
@@ -178,19 +178,24 @@ class LoadedModule:
         self._ptx = ptx
         self.resources = resources
         self.variables = Variables()
-        self._kernels: dict[tuple[str, bool, bool, bool], LoadedKernel] = {}
+        self._kernels: dict[tuple[str, bool, bool, bool, bool], LoadedKernel] = {}
         self._lock = threading.Lock()
 
-    def kernel(self, name: str, check: bool, fast: bool = False, drawn: bool = False) -> LoadedKernel:
-        """A kernel by its lowered name, translated at its first use; what is checked or drawn has no fast version."""
+    def kernel(
+        self, name: str, check: bool, fast: bool = False, drawn: bool = False, linear: bool = True
+    ) -> LoadedKernel:
+        """A kernel by its lowered name, translated at its first use; what is checked or drawn has no fast version.
+
+        `linear`: for blocks in which the lanes of every warp lie along the x axis.
+        """
         fast = fast and not check and not drawn
-        key = name, check, fast, drawn
+        key = name, check, fast, drawn, fast and linear
         with self._lock:
             found = self._kernels.get(key)
             if found is None:
                 checks = Checked() if check else None
                 variant = "checked" if check else ""
-                built = machine.build(self._ptx, name, checks, variant, _Store(), fast=fast, drawn=drawn)
+                built = machine.build(self._ptx, name, checks, variant, _Store(), fast=fast, linear=linear, drawn=drawn)
                 found = self._kernels[key] = LoadedKernel(built, self.variables, check)
             return found
 

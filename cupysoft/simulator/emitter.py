@@ -45,6 +45,8 @@ class Emitter(Strips):
         The one that is being translated; `index` is its number in the kernel.
     W : int
         Lanes of a strip.
+    linear : bool
+        Whether the lanes of each warp lie along the x axis of the block, all 32 in one row.
     drawn : bool
         Whether chance decides what the manual leaves open: orders of lanes, approximate results.
     carry : Value or None
@@ -61,6 +63,7 @@ class Emitter(Strips):
         self.branch_targets: dict[str, tuple[str, ...]] = {}
         self.active_name = "%active"
         self.drawn = False
+        self.linear = False
         self._hoisted: dict[str, str] = {}
         self._guard: Value | None = None
         self.begin_block()

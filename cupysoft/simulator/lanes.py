@@ -2,7 +2,7 @@
 
 Addresses that follow each other lane by lane are one wide access, as are those 16 bytes
 apart; others go lane by lane through a helper function, which knows the case that all lanes
-read one address.
+read one address. What the translation knows of addresses is not looked at again when the code runs.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from .affine import Affine
 from .code import LANES
 from .lane_loops import gather_text, scatter_text
 from .literals import bits_of, mangled
 from .strided import STEP, strided_load, strided_store
+from .strips import Uniform
 
 if TYPE_CHECKING:
     from .emitter import Emitter, Value
@@ -25,6 +27,10 @@ def load_lanes(e: Emitter, host: Value, type_: str, count: int) -> list[Value]:
     """Load `count` neighbouring elements of LLVM type `type_` in each active lane."""
     code = e.code
     active, bits = e.active(), e.active_bits()
+    if isinstance(host, Uniform) and _everyone(active):
+        return _scalar_load(e, host.scalar, type_, count)
+    if isinstance(host, Affine) and host.step == count * bits_of(type_) // 8 and _everyone(active):
+        return _wide_load(e, _starts(e, host), active, type_, count)
     loaded: dict[str, list[Value]] = {}
     for label, firsts, name in _patterns(e, host, active, type_, count):
         if name == "wide":
@@ -50,6 +56,11 @@ def store_lanes(e: Emitter, host: Value, values: list[Value], type_: str) -> Non
     code = e.code
     count = len(values)
     active, bits = e.active(), e.active_bits()
+    code.flush()  # who reads what others write has read or will read it in all strips
+    if isinstance(host, Affine) and host.step == count * bits_of(type_) // 8 and _everyone(active):
+        _wide_store(e, _starts(e, host), active, values, type_)
+        code.flush()
+        return
     for _, firsts, name in _patterns(e, host, active, type_, count):
         if name == "wide":
             _wide_store(e, firsts, active, values, type_)
@@ -77,8 +88,10 @@ def _patterns(e: Emitter, host: Value, active: Value, type_: str, count: int) ->
     steps = {"wide": count}
     if count == 1 and size < STEP:
         steps["strided"] = STEP // size
-    join = code.fresh("joined")
+    join, other = code.fresh("joined"), ""
     for name, elements in steps.items():
+        if isinstance(host, Affine) and host.step != size * elements:
+            continue
         firsts, fits = _consecutive(e, host, active, size, elements)
         here, other = code.fresh(name), code.fresh("other")
         code.effect(f"br i1 {fits}, label %{here}, label %{other}")
@@ -86,9 +99,35 @@ def _patterns(e: Emitter, host: Value, active: Value, type_: str, count: int) ->
         yield here, firsts, name
         code.effect(f"br label %{join}")
         code.label(other)
+    if not other:
+        other = code.fresh("other")
+        code.effect(f"br label %{other}")
+        code.label(other)
     yield other, host, "any"
     code.effect(f"br label %{join}")
     code.label(join)
+
+
+def _everyone(active: Value) -> bool:
+    return isinstance(active, Uniform) and active.scalar == "true"
+
+
+def _starts(e: Emitter, host: Affine) -> Value:
+    """Return the address of each strip's first lane."""
+    return tuple(e.code.scalar(f"add i64 {host.base}, {strip * e.W * host.step}") for strip in range(e.strips))
+
+
+def _scalar_load(e: Emitter, address: str, type_: str, count: int) -> list[Value]:
+    """Load what all lanes read from one address; what other threads may change is read every time."""
+    again = " volatile" if e.instruction.has("volatile", "relaxed", "acquire", "mmio") else ""
+    e.code.flush()
+    found = []
+    for element in range(count):
+        place = e.code.scalar(f"add i64 {address}, {element * (bits_of(type_) // 8)}")
+        pointer = e.code.scalar(f"inttoptr i64 {place} to ptr")
+        loaded = e.code.scalar(f"load{again} {type_}, ptr {pointer}, align {bits_of(type_) // 8}")
+        found.append(e.splat(type_, loaded))
+    return found
 
 
 def store_buffer(e: Emitter, name: str, value: Value, type_: str, element: int = 0, count: int = 1) -> str:
@@ -121,6 +160,9 @@ def _consecutive(e: Emitter, host: Value, active: Value, size: int, count: int) 
     """
     code = e.code
     step = size * count
+    if isinstance(host, Affine):
+        away = "0" if count == 1 else code.line(f"xor i32 {e.active_bits()}, -1")
+        return _starts(e, host), code.line(f"icmp eq i32 {away}, 0")
     firsts = e.map("extractelement <W x i64> {0}, i32 0", host)
     start = e.map("insertelement <W x i64> poison, i64 {0}, i32 0", firsts)
     start = e.map("shufflevector <W x i64> {0}, <W x i64> poison, <W x i32> zeroinitializer", start)
@@ -141,6 +183,8 @@ def _consecutive(e: Emitter, host: Value, active: Value, size: int, count: int) 
 def _wide_load(e: Emitter, firsts: Value, active: Value, type_: str, count: int) -> list[Value]:
     W, size = e.W, bits_of(type_) // 8
     pointers = e.map("inttoptr i64 {0} to ptr", firsts)
+    if count == 1 and _everyone(active):
+        return [e.map(f"load <W x {type_}>, ptr {{0}}, align {size}", pointers)]
     if count == 1:
         name = f"@llvm.masked.load.v{W}{mangled(type_)}.p0"
         e.module.declare(f"declare <{W} x {type_}> {name}(ptr, i32, <{W} x i1>, <{W} x {type_}>)")
@@ -158,6 +202,10 @@ def _wide_load(e: Emitter, firsts: Value, active: Value, type_: str, count: int)
 def _wide_store(e: Emitter, firsts: Value, active: Value, values: list[Value], type_: str) -> None:
     W, size, count = e.W, bits_of(type_) // 8, len(values)
     pointers = e.map("inttoptr i64 {0} to ptr", firsts)
+    if count == 1 and _everyone(active):
+        for strip in range(e.strips):
+            e.code.strip_effect(strip, f"store <{W} x {type_}> {values[0][strip]}, ptr {pointers[strip]}, align {size}")
+        return
     if count == 1:
         name = f"@llvm.masked.store.v{W}{mangled(type_)}.p0"
         e.module.declare(f"declare void {name}(<{W} x {type_}>, ptr, i32, <{W} x i1>)")

@@ -26,9 +26,15 @@ from .remembered import remember
 from .stagnation import Stagnation
 from .workspace import Workspace
 
-__all__ = ["LoadedKernel", "Outcome"]
+__all__ = ["LoadedKernel", "Outcome", "lies_in_rows"]
 
 Extent = tuple[int, int, int]
+
+
+def lies_in_rows(block: Extent) -> bool:
+    """Tell whether the lanes of every whole warp of a block follow each other along its x axis."""
+    return block[0] % 32 == 0 or block[1] * block[2] == 1
+
 
 #: Workspaces of one shape that are kept for the next launch.
 _KEPT = 64

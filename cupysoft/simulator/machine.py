@@ -96,6 +96,7 @@ def build(
     store: ObjectStore | None = None,
     parsed: Callable[[], Any] | None = None,
     fast: bool = False,
+    linear: bool = False,
     drawn: bool = False,
 ) -> CompiledKernel:
     """Return the machine code of kernel `name` of a PTX text.
@@ -112,17 +113,19 @@ def build(
         Gives the parsed module, for a caller that has several kernels of one text.
     fast : bool
         Whether warps that stay together have a version of their own.
+    linear : bool
+        Whether that is for blocks in which the lanes of every warp lie along the x axis.
     drawn : bool
         Whether a seed decides what the manual leaves open.
     """
-    variant += " fast" * fast + " drawn" * drawn
+    variant += " fast" * fast + " linear" * (fast and linear) + " drawn" * drawn
     key = hashlib.sha256(f"{translator_version()}\0{name}\0{variant}\0{ptx}".encode()).hexdigest()
     found = store.get(key) if store is not None else None
     if found is not None:
         length = int.from_bytes(found[:8], "little")
         return load(json.loads(found[8 : 8 + length]), found[8 + length :])
     module = parsed() if parsed is not None else parse(ptx)
-    translation = translate(module, name, checks, fast=fast, drawn=drawn)
+    translation = translate(module, name, checks, fast=fast, linear=linear, drawn=drawn)
     description = described(module, name, translation)
     code = compile_text(translation.text)
     if store is not None:

@@ -66,6 +66,8 @@ def special(e: Emitter, name: str) -> tuple[str, Value]:
         return "i32", e.splat("i32", load(_SLOTS[name], "i32"))
     if name in ("%tid.x", "%tid.y", "%tid.z"):
         return "i32", _thread(e, "xyz".index(name[-1]))
+    if name == "%laneid" and e.linear:
+        return "i32", e.affine("i32", "0", 1)
     if name in _LANE_CONSTANTS:
         return "i32", e.lanes("i32", [_LANE_CONSTANTS[name](lane) for lane in range(LANES)])
     if name == "%warpid":
@@ -89,6 +91,12 @@ def special(e: Emitter, name: str) -> tuple[str, Value]:
 def _thread(e: Emitter, axis: int) -> Value:
     """Load thread indices from the table that the front made for this block shape."""
     table = e.hoisted(Slot.TIDS, "ptr")
+    if e.linear:
+        first = e.code.scalar("mul i32 %warp, 96")
+        first = e.code.scalar(f"add i32 {first}, {32 * axis}")
+        place = e.code.scalar(f"getelementptr i32, ptr {table}, i32 {first}")
+        number = e.code.scalar(f"load i32, ptr {place}, align 4")
+        return e.splat("i32", number) if axis else e.affine("i32", number, 1)
     parts = []
     for strip in range(e.strips):
         first = e.code.strip(strip, "mul i32 %warp, 96")

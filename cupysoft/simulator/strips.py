@@ -6,6 +6,7 @@ import re
 from functools import cache
 from typing import TypeAlias
 
+from .affine import Affine, affine_result
 from .code import LANES, Code
 from .literals import bits_of, llvm_literal, mangled
 from .module_text import ModuleText
@@ -52,6 +53,19 @@ def _of_one_lane(template: str) -> tuple[str, str] | None:
     return scalar, types[1] if name == "select" else types[-1]
 
 
+_WIDENING = re.compile(r"(sext|zext) <W x i(\d+)> \{0\} to <W x i\d+>$")
+
+
+def _widened(template: str, value: Value) -> int | None:
+    """Return what an integer literal is when it is widened; None for anything else."""
+    match = _WIDENING.match(template)
+    if match is None or not isinstance(value, Uniform) or not re.fullmatch(r"-?\d+", value.scalar):
+        return None
+    number, end = int(value.scalar), 1 << int(match[2])
+    number %= end
+    return number - end if match[1] == "sext" and 2 * number >= end else number
+
+
 class Strips:
     """Writes operations on values: tuples with one operand text a strip.
 
@@ -76,8 +90,15 @@ class Strips:
         if values and all(isinstance(value, Uniform) for value in values):
             lane = _of_one_lane(template.format(*(f"{{{place}}}" for place in range(len(values))), **words))
             if lane is not None:
+                known = _widened(template, values[0])
+                if known is not None:
+                    return self.constant(lane[1], known)
                 text = lane[0].format(*(value.scalar for value in values if isinstance(value, Uniform)))
                 return self.splat(lane[1], self.code.scalar(text))
+        if any(isinstance(value, Affine) for value in values):
+            result = affine_result(self, template, values)
+            if result is not None:
+                return result
         text = self.wide(template)
         return self.code.each(lambda strip: text.format(*(value[strip] for value in values), **words))
 
@@ -165,6 +186,17 @@ class Strips:
         first = self.code.scalar(f"insertelement {vector} poison, {type_} {scalar}, i32 0")
         whole = self.code.scalar(f"shufflevector {vector} {first}, {vector} poison, <{self.W} x i32> zeroinitializer")
         return Uniform((whole,) * self.strips, scalar)
+
+    def affine(self, type_: str, base: str, step: int) -> Affine:
+        """Return ``base + step * lane``; `base` is a scalar."""
+        ramps = self.lanes(type_, [step * lane for lane in range(LANES)])
+        first = self.splat(type_, base)
+        vectors = self.code.each(lambda strip: f"add <{self.W} x {type_}> {first[strip]}, {ramps[strip]}")
+        return Affine(vectors, base, step)
+
+    def assured(self, condition: str) -> bool:
+        """Tell whether code may rely on the scalar `condition` from here on; where it is false, others take over."""
+        return False
 
     def mask(self, scalar: str) -> Value:
         """Spread the bits of an ``i32`` over the lanes."""

@@ -51,9 +51,12 @@ def translate(
     checks: Checks | None = None,
     width: int = WIDTH,
     fast: bool = False,
+    linear: bool = False,
     drawn: bool = False,
 ) -> Translation:
     """Translate kernel `name` of `module`; `fast` adds the version for warps that stay together.
+
+    `linear`: that version is for blocks in which the lanes of every warp lie along the x axis.
 
     `drawn` is for launches with a seed: chance decides what the manual leaves open, and how far a warp runs before
     another one may move, which can be any access to memory.
@@ -75,7 +78,7 @@ def translate(
     checks.kernel(e, [instruction for block in flow.blocks for instruction in block.instructions])
     for number in range(len(flow.blocks)):
         _block(e, flow, number)
-    quick, entries = fast_text(text, flow, layout, kernel.branch_targets) if fast else ("", [])
+    quick, entries = fast_text(text, flow, layout, kernel.branch_targets, linear) if fast else ("", [])
     step = _step(e, len(flow.blocks), entries)
     starts = [block.first for block in flow.blocks]
     instructions = [instruction for block in flow.blocks for instruction in block.instructions]

@@ -23,7 +23,7 @@ def planned(body: str, parameters: str = "int* y, int n") -> tuple[Flow, Plan]:
     module = parse(compile(source, arch="sm_90", our_rules=False).code.decode())
     kernel = inlined(module, "f")
     flow = analyse(kernel)
-    return flow, plan(flow, place(kernel, module.variables, flow.crossing))
+    return flow, plan(flow, place(kernel, module.variables, flow.crossing), linear=True)
 
 
 def test_what_depends_on_the_thread_is_no_scalar() -> None:
@@ -173,3 +173,48 @@ def test_warps_that_are_not_full(device: simulator.Device, threads: int) -> None
     )
     i = np.arange(threads)
     assert y[:threads].tolist() == np.where(i % 2, 5 * i, -i - 1).tolist()
+
+
+def test_indices_are_known_by_their_first_lane() -> None:
+    flow, made = planned("for (int i = threadIdx.x; i < n; i += blockDim.x) y[i] = i; y[4 * threadIdx.x] = n;")
+    addresses = [each.operands[0].base.name for block in flow.blocks for each in block.instructions if each.opcode == "st"]  # type: ignore[union-attr]
+    kept = {name for block in flow.blocks for name in block.live_out}
+    assert 1 in {made.steps.get(name) for name in kept}, "the index of the loop"
+    assert [made.steps[name] for name in addresses] == [4, 16]
+
+
+@every_device
+@pytest.mark.parametrize("n", [0, 40, 2**31 - 41, 2**31 - 94, 2**31, 2**32 - 41, 2**32 - 1])
+@pytest.mark.parametrize("step", [1, 3, -3])
+def test_indices_that_wrap(device: simulator.Device, n: int, step: int) -> None:
+    """What rises from lane to lane in 32 bits does not always do so in 64."""
+    y = np.zeros(64, np.int64)
+    body = f"unsigned i = threadIdx.x, k = n + {step} * i; y[i] = (int)k; y[32 + i] = k;"
+    launch(device, body, [y, np.uint32(n)], parameters="long long* y, unsigned n")
+    k = (n + step * LANES) % 2**32
+    assert y.tolist() == [*(k - (k >= 2**31) * 2**32), *k]
+
+
+@every_device
+@pytest.mark.parametrize("n", [0, 5, 64, 70, 100])
+def test_indices_that_lanes_leave_a_loop_with(device: simulator.Device, n: int) -> None:
+    y = ints(64)
+    body = """int i = threadIdx.x, k = i, turns = 0;
+    for (; k < n; k += 32) turns++;
+    y[i] = k; y[32 + i] = turns * 100 + k / 32;"""
+    launch(device, body, [y, np.int32(n)], parameters="int* y, int n")
+    turns = np.maximum(-(-(n - LANES) // 32), 0)
+    k = LANES + 32 * turns
+    assert y.tolist() == [*k, *(turns * 100 + k // 32)]
+
+
+@every_device
+@pytest.mark.parametrize("block", [(16, 4, 1), (64, 2, 1), (33, 2, 1), (8, 2, 4), (96, 1, 1), (1, 32, 2), (32, 1, 3)])
+def test_blocks_whose_warps_lie_in_rows_or_across_them(device: simulator.Device, block: tuple[int, int, int]) -> None:
+    threads = block[0] * block[1] * block[2]
+    y = ints(threads)
+    body = """int t = threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z);
+    y[t] = threadIdx.x + 100 * threadIdx.y + 10000 * threadIdx.z;"""
+    launch(device, body, [y], block=block)
+    z, rest = np.divmod(np.arange(threads), block[0] * block[1])
+    assert y.tolist() == (rest % block[0] + 100 * (rest // block[0]) + 10000 * z).tolist()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from ..flow import Flow, definitions, is_meeting
 from ..layout import Layout
 from ..ptx import Instruction
+from .steps import steps
 from .uniformity import varying
 
 __all__ = ["Plan", "Region", "plan"]
@@ -21,10 +23,20 @@ class Region:
     """Blocks that run under masks, in their order, and the block where all lanes meet again.
 
     The lanes that are to run a block wait for it; the lowest block that lanes wait for runs next.
+
+    Attributes
+    ----------
+    doubled : bool
+        Whether the blocks exist without masks too, for all lanes together, which come under masks only where they
+        part. So it is with loops.
+    kept : frozenset of str
+        Registers that the blocks write for later ones.
     """
 
     blocks: list[int]
     join: int
+    doubled: bool = False
+    kept: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -34,7 +46,11 @@ class Plan:
     Attributes
     ----------
     uniform : set of str
-        Registers that are scalars.
+        Registers that are scalars where all lanes run.
+    steps : dict
+        Registers that rise from lane to lane there, and by how much.
+    alike : set of str
+        Those of `uniform` that are the same in all lanes under masks, too.
     regions : dict
         The region of each block that is in one.
     entries : set of int
@@ -42,27 +58,45 @@ class Plan:
     """
 
     uniform: set[str]
+    steps: dict[str, int]
+    alike: set[str]
     regions: dict[int, Region] = field(default_factory=dict)
     entries: set[int] = field(default_factory=set)
 
 
-def plan(flow: Flow, layout: Layout) -> Plan:
-    """Decide which registers are scalars and which blocks run under masks.
+def plan(flow: Flow, layout: Layout, linear: bool, apart: AbstractSet[str] = frozenset()) -> Plan:
+    """Decide which registers are scalars and which blocks run under masks; `apart` are those that may not rise.
 
-    A register that is written under a mask and read in another block differs from lane to lane, which may
+    A register that is written under a mask alone and read in another block differs from lane to lane, which may
     make more branches part the lanes, until nothing changes.
     """
     join = _joins(flow)
     known: set[str] = set()
     while True:
-        differing = varying(flow, known)
+        differing = varying(flow, known, linear)
         regions = _regions(flow, join, differing)
-        written = {name for number in regions for name in _kept(flow, number)}
+        written = {name for region in regions.values() if not region.doubled for name in region.kept}
         if written <= differing:
             break
         known = differing | written
-    uniform = set(layout.registers) - differing
-    return Plan(uniform, regions, _entries(flow, regions, join, differing))
+    everyone = set(layout.registers)
+    masked = varying(flow, differing.union(*(region.kept for region in regions.values())), linear)
+    rising = steps(flow, everyone - differing, written | apart, linear)
+    entries = _entries(flow, regions, join, differing)
+    return Plan(everyone - differing, rising, everyone - masked, regions, entries)
+
+
+#: Instructions of a region that is translated twice.
+_LONGEST = 400
+
+
+def _described(flow: Flow, region: Region) -> Region:
+    """Fill in what the blocks of a region say."""
+    inside = set(region.blocks)
+    loops = any(each in inside and each <= number for number in inside for each in flow.blocks[number].successors)
+    length = sum(len(flow.blocks[number].instructions) for number in inside)
+    kept = frozenset(name for number in inside for name in _kept(flow, number))
+    return Region(region.blocks, region.join, loops and length <= _LONGEST, kept)
 
 
 def _kept(flow: Flow, number: int) -> Iterable[str]:
@@ -117,6 +151,7 @@ def _regions(flow: Flow, join: list[int | None], differing: set[str]) -> dict[in
             continue
         region = _closed(flow, join, set(_successors(flow, number)), join[number], found)
         if region is not None:
+            region = _described(flow, region)
             for block in region.blocks:
                 found[block] = region
     return found
@@ -172,4 +207,5 @@ def _entries(flow: Flow, regions: dict[int, Region], join: list[int | None], dif
             found.add(where)
     found |= {number for number, count in enumerate(ways) if count > 1}
     found |= {region.join for region in regions.values()}
-    return {number for number in found if number < len(flow.blocks) and number not in regions}
+    masked = {number for number, region in regions.items() if not region.doubled}
+    return {number for number in found if number < len(flow.blocks)} - masked

@@ -17,27 +17,41 @@ from ..pcs import EXITED, store_counters
 from ..ptx import Instruction
 from ..seam import Unchecked
 from ..strips import Uniform, Value
-from .emitter import ALL, FastEmitter
+from .emitter import ALL, FastEmitter, Misplanned
 from .regions import Plan, Region, plan
+from .steps import repeatable
 
 __all__ = ["fast_text"]
 
 
 def fast_text(
-    module: ModuleText, flow: Flow, layout: Layout, tables: dict[str, tuple[str, ...]]
+    module: ModuleText, flow: Flow, layout: Layout, tables: dict[str, tuple[str, ...]], linear: bool
 ) -> tuple[str, list[int]]:
     """Return the text of ``fast`` and the blocks at which it can be entered."""
-    writer = _Writer(module, flow, layout, tables)
-    return writer.text(), sorted(writer.plan.entries)
+    apart: set[str] = set()
+    while True:
+        writer = _Writer(module, flow, layout, tables, plan(flow, layout, linear, apart), linear)
+        try:
+            return writer.text(), sorted(writer.plan.entries)
+        except Misplanned as error:
+            apart.add(str(error))
 
 
 class _Writer:
     """Writes the blocks and the edges between them."""
 
-    def __init__(self, module: ModuleText, flow: Flow, layout: Layout, tables: dict[str, tuple[str, ...]]) -> None:
+    def __init__(
+        self,
+        module: ModuleText,
+        flow: Flow,
+        layout: Layout,
+        tables: dict[str, tuple[str, ...]],
+        made: Plan,
+        linear: bool,
+    ) -> None:
         self.flow = flow
-        self.plan: Plan = plan(flow, layout)
-        self.e = FastEmitter(module, layout, Unchecked(), self.plan.uniform)
+        self.plan = made
+        self.e = FastEmitter(module, layout, Unchecked(), self.plan, linear)
         self.e.branch_targets = tables
         self._edges = 0
 
@@ -47,10 +61,13 @@ class _Writer:
         for entry in sorted(self.plan.entries):
             self._entry(entry)
         for number in range(len(self.flow.blocks)):
-            if number in self.plan.regions:
-                self._masked_block(number)
-            else:
+            region = self.plan.regions.get(number)
+            if region is None or region.doubled:
                 self._block(number)
+            if region is not None:
+                self._masked_block(number)
+        for number in range(len(self.flow.blocks)):
+            self._restart(number)
         for region in {id(each): each for each in self.plan.regions.values()}.values():
             self._out(region)
         code.label(f"b{len(self.flow.blocks)}")
@@ -101,7 +118,8 @@ class _Writer:
     def _block(self, number: int) -> None:
         e, block = self.e, self.flow.blocks[number]
         e.begin_block()
-        e.active_name = ALL
+        e.active_name, e.region = ALL, None
+        e.restart = f"restart{number}"
         e.code.label(f"b{number}")
         if block.meeting:
             self._meet(number)
@@ -110,9 +128,22 @@ class _Writer:
             if instruction is block.instructions[-1] and self._finish(number, instruction):
                 return
             lookup(instruction)(e, instruction)
+            if not repeatable(instruction):
+                e.restart = ""
         e.begin_instruction(Instruction("nop"), e.index)
         self._store(number)
         self._go(number, number + 1)
+
+    def _restart(self, number: int) -> None:
+        """Leave a block to the masked version, from its start."""
+        e = self.e
+        if f"restart{number}" not in e.restarts:
+            return
+        e.begin_block()
+        e.active_name, e.region, e.restart = ALL, None, ""
+        e.code.label(f"restart{number}")
+        e.code.effect(f"store i32 {number}, ptr %refused.place")
+        self._leave(self.flow.blocks[number].live_in, e.constant("i32", number), Status.APART)
 
     def _meet(self, number: int) -> None:
         """Leave the block to the masked version if some lanes have a mask whose others brought another one."""
@@ -195,6 +226,9 @@ class _Writer:
         region = self.plan.regions.get(target) or self.plan.regions.get(number + 1)
         ways = {target, number + 1}
         if region is not None and ways <= {*region.blocks, region.join}:
+            if region.doubled:
+                with e.aside():
+                    e.widen(region.kept)
             self._send(region, target, taken)
             self._send(region, number + 1, code.line(f"xor i32 {taken}, -1"))
             self._await(min(ways - {region.join}))
@@ -215,7 +249,7 @@ class _Writer:
                 self._leave(self.flow.blocks[target].live_in, where, Status.YIELD)
             code.label(f"{here}.on")
         region = self.plan.regions.get(target)
-        if region is not None:
+        if region is not None and not region.doubled:
             code.effect(f"store i32 -1, ptr %lanes{target}.slot")
             self._await(target)
         else:
@@ -251,13 +285,14 @@ class _Writer:
         e, code, block = self.e, self.e.code, self.flow.blocks[number]
         region = self.plan.regions[number]
         e.begin_block()
+        e.region, e.restart = region, ""
         code.label(f"lanes{number}")
         e.active_name = f"%active{number}"
         code.effect(f"{e.active_name} = load i32, ptr %lanes{number}.slot")
         code.effect(f"store i32 0, ptr %lanes{number}.slot")
         nobody = code.line(f"icmp eq i32 {e.active_name}, 0")
-        code.effect(f"br i1 {nobody}, label %next{number}, label %b{number}")
-        code.label(f"b{number}")
+        code.effect(f"br i1 {nobody}, label %next{number}, label %masked{number}")
+        code.label(f"masked{number}")
         target = number + 1
         taken = e.active_name
         for index, instruction in enumerate(block.instructions, block.first):
@@ -283,7 +318,23 @@ class _Writer:
             self._await(after[0])
         else:
             e.active_name = ALL
+            self._rejoin(region)
             self._go(number, region.join)
+
+    def _rejoin(self, region: Region) -> None:
+        """Make scalars again of what the masked blocks wrote; where a lane differs, the masked version goes on."""
+        e, code, live = self.e, self.e.code, self.flow.blocks[region.join].live_in
+        differs = e.narrow(live) if region.doubled else "false"
+        if differs != "false":
+            here = self._label("rejoin")
+            code.effect(f"br i1 {differs}, label %{here}.apart, label %{here}.on")
+            code.label(f"{here}.apart")
+            code.effect(f"store i32 {region.join}, ptr %refused.place")
+            with e.aside():
+                self._leave(live, e.constant("i32", region.join), Status.APART)
+            code.label(f"{here}.on")
+        e.begin_block()
+        e.region = None
 
     def _back(self, number: int, target: int, taken: str, region: Region) -> None:
         """Go back to an earlier block of the region if lanes wait there, as long as the budget lasts."""
@@ -302,6 +353,7 @@ class _Writer:
         """Leave a region whose budget is used up: each lane goes on at the block it waits for."""
         e, code = self.e, self.e.code
         e.begin_block()
+        e.region = region
         code.label(f"out{region.blocks[0]}")
         where: Value = e.constant("i32", region.join)
         for number in region.blocks:

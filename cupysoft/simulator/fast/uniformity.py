@@ -11,15 +11,19 @@ from ..ptx import Address, Instruction, Operand, Pair, Register, Special, Vector
 __all__ = ["varying"]
 
 _OWN = ("%tid.x", "%tid.y", "%tid.z", "%laneid")
+#: The same where the lanes of a warp lie along the x axis.
+_OWN_IN_A_ROW = ("%tid.x", "%laneid")
 #: Families whose results no rule below knows.
 _FOREIGN = ("warp", "atomic", "barrier", "control", "matrix", "asynchronous")
 
 
-def varying(flow: Flow, known: Iterable[str]) -> set[str]:
+def varying(flow: Flow, known: Iterable[str], linear: bool) -> set[str]:
     """Return the registers that may differ between lanes, `known` ones among them.
 
-    Every other one holds the same in all lanes, provided that these ran every instruction together.
+    Every other one holds the same in all lanes, provided that these ran every instruction together. `linear`: the
+    lanes of every warp lie along the x axis of the block.
     """
+    own = _OWN_IN_A_ROW if linear else _OWN
     found = set(known)
     readers: dict[str, list[Instruction]] = {}
     queue: list[Instruction] = []
@@ -34,7 +38,7 @@ def varying(flow: Flow, known: Iterable[str]) -> set[str]:
         queue += readers.get(name, ())
     while queue:
         instruction = queue.pop()
-        if not _differs(instruction, found):
+        if not _differs(instruction, found, own):
             continue
         for register in definitions(instruction):
             if register.name not in found:
@@ -43,7 +47,7 @@ def varying(flow: Flow, known: Iterable[str]) -> set[str]:
     return found
 
 
-def _differs(instruction: Instruction, varying: set[str]) -> bool:
+def _differs(instruction: Instruction, varying: set[str], own: tuple[str, ...]) -> bool:
     """Tell whether an instruction may write different values into different lanes."""
     if instruction.predicate is not None and instruction.predicate.name in varying:
         return True
@@ -58,13 +62,10 @@ def _differs(instruction: Instruction, varying: set[str]) -> bool:
         return True  # the carry is no register
     if instruction.has("local"):
         return True  # each thread has a memory of its own, and its own address of it
-    if any(isinstance(each, Special) and _is_own(each.name) for each in _leaves(instruction.operands)):
-        return True
+    for each in _leaves(instruction.operands):
+        if isinstance(each, Special) and (each.name in own or each.name.startswith("%lanemask")):
+            return True
     return any(register.name in varying for register in uses(instruction))
-
-
-def _is_own(name: str) -> bool:
-    return name in _OWN or name.startswith("%lanemask")
 
 
 def _of(operand: Operand) -> Iterator[Register]:
