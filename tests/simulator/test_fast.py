@@ -177,7 +177,8 @@ def test_warps_that_are_not_full(device: simulator.Device, threads: int) -> None
 
 def test_indices_are_known_by_their_first_lane() -> None:
     flow, made = planned("for (int i = threadIdx.x; i < n; i += blockDim.x) y[i] = i; y[4 * threadIdx.x] = n;")
-    addresses = [each.operands[0].base.name for block in flow.blocks for each in block.instructions if each.opcode == "st"]  # type: ignore[union-attr]
+    stores = [each for block in flow.blocks for each in block.instructions if each.opcode == "st"]
+    addresses = [each.operands[0].base.name for each in stores]  # type: ignore[union-attr]
     kept = {name for block in flow.blocks for name in block.live_out}
     assert 1 in {made.steps.get(name) for name in kept}, "the index of the loop"
     assert [made.steps[name] for name in addresses] == [4, 16]
