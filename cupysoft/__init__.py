@@ -12,6 +12,7 @@ from cupysoft.ops.attention_states import AttentionState
 from cupysoft.ops.softmax import log_softmax, logsumexp, softmax
 from cupysoft.ops.states import SoftmaxState
 from cupysoft.ops.warmup import warmup
+from cupysoft.ops.warmup_attention import warmup_attention
 
 __all__ = [
     "AttentionState",
@@ -25,6 +26,7 @@ __all__ = [
     "merge_attention",
     "softmax",
     "warmup",
+    "warmup_attention",
 ]
 
 if typing.TYPE_CHECKING:

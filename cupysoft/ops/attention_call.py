@@ -38,11 +38,15 @@ def run_attention(
     precision: Any = None,
     return_lse: bool = False,
     out: Any = None,
+    target: Target | None = None,
 ) -> tuple[Any, Any | None]:
-    """Compute attention; give the result, and its logsumexp or None. Arguments as for `attention`."""
+    """Compute attention; give the result, and its logsumexp or None.
+
+    Arguments as for `attention`, and where to compute, if that is not to follow from where the arrays lie.
+    """
     given = {"q": q, "k": k, "v": v}
     more = {"mask": mask, "bias": bias, "kv_lengths": kv_lengths}
-    target = target_of(function, {**given, **more})
+    target = target_of(function, {**given, **more}) if target is None else target
     main = {name: target.array(function, name, value) for name, value in given.items()}
     extra = {name: target.array(function, name, value) for name, value in more.items() if value is not None}
     dtype = common_dtype_of(function, main)

@@ -11,13 +11,19 @@ from cupysoft.ops import plans_attention
 from cupysoft.ops.attention_views import layout_of
 from cupysoft.ops.device import is_readable, readable
 from cupysoft.runtime.launch import run
+from cupysoft.runtime.plan import Plan
 
-__all__ = ["attention"]
+__all__ = ["attention", "plan"]
 
 _RESULTS: tuple[Role, ...] = ("out", "lse")
 
 # A plan is a value that follows from its arguments: the same call need not be planned twice.
 _plan = functools.lru_cache(1024)(plans_attention.attention)
+
+
+def plan(arrays: Mapping[Role, Any], options: AttentionOptions, arch: str) -> Plan:
+    """Plan a call; only the places of the elements are looked at."""
+    return _plan(layout_of(arrays, options), arch)
 
 
 def attention(device: Any, arrays: Mapping[Role, Any], options: AttentionOptions) -> None:
@@ -26,8 +32,7 @@ def attention(device: Any, arrays: Mapping[Role, Any], options: AttentionOptions
     for role in _RESULTS:
         if role in seen and not is_readable(seen[role]):
             seen[role] = seen[role].copy()
-    plan = _plan(layout_of(seen, options), device.arch)
-    run(plan, {str(role): array for role, array in seen.items()}, device)
+    run(plan(seen, options, device.arch), {str(role): array for role, array in seen.items()}, device)
     for role in _RESULTS:
         if role in seen and seen[role] is not arrays[role]:
             arrays[role][...] = seen[role]

@@ -12,7 +12,7 @@ from cupysoft.arrays import real_dtype
 from cupysoft.ops import device
 from cupysoft.runtime.plan import KernelRef, Plan
 
-__all__ = ["OPERATIONS", "Call", "any_rows", "kernels_of"]
+__all__ = ["OPERATIONS", "Call", "any_rows", "kernels_of", "stand_in"]
 
 OPERATIONS = ("softmax", "log_softmax", "logsumexp", "SoftmaxState")
 
@@ -58,18 +58,18 @@ class Call:
 
     def plan(self) -> Plan:
         """Plan it as the call itself will, on arrays that nobody reads."""
-        x = np.broadcast_to(_stand_in(self.shape, self.dtype), self.joint)
+        x = np.broadcast_to(stand_in(self.shape, self.dtype), self.joint)
         kept = tuple(n for i, n in enumerate(self.joint) if i not in self.axes)
         if self.operation == "SoftmaxState":
-            return device.plan_state(x, self.axes, _stand_in(kept, np.dtype(np.float64)))
+            return device.plan_state(x, self.axes, stand_in(kept, np.dtype(np.float64)))
         if self.operation != "logsumexp":
             return device.plan_softmax(x, self.axes, x, log=self.operation == "log_softmax")
         inputs = [x]
         if self.weights is not None:
-            inputs.append(np.broadcast_to(_stand_in(self.weights, self.dtype), self.joint))
-        results = [_stand_in(kept, real_dtype(self.dtype) if self.signed else self.dtype)]
+            inputs.append(np.broadcast_to(stand_in(self.weights, self.dtype), self.joint))
+        results = [stand_in(kept, real_dtype(self.dtype) if self.signed else self.dtype)]
         if self.signed:
-            results.append(_stand_in(kept, self.dtype))
+            results.append(stand_in(kept, self.dtype))
         return device.plan_logsumexp(inputs, self.axes, results)
 
     def smallest(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -98,7 +98,7 @@ _MEMORY = np.zeros(2 * device.WIDEST, np.uint8)
 """Holds an address with the alignment of new arrays."""
 
 
-def _stand_in(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+def stand_in(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """Give a contiguous array of any size that takes no memory: its elements must not be touched."""
     start = -_MEMORY.ctypes.data % device.WIDEST
     first = _MEMORY[start : start + dtype.itemsize].view(dtype)

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from cupysoft.errors import LaunchError, MissingDependencyError, NotCompiledError
 from cupysoft.ops.calls import OPERATIONS, Call, kernels_of
 from cupysoft.ops.device_targets import CudaTarget
 from cupysoft.ops.plans_states import texts
 from cupysoft.ops.targets import simulated_device
 from cupysoft.ops.warmup_arguments import calls_of
+from cupysoft.ops.warmup_device import check_the_device
 from cupysoft.runtime import cuda
 from cupysoft.runtime.ahead import precompile
 
@@ -98,30 +98,10 @@ def warmup(
     elif device is not None:
         precompile(kernels, device.arch, "ptx")
     else:
-        _check_the_device()
+        check_the_device("warmup")
         cuda.CupyDevice().load(kernels)
         names += tuple(dict.fromkeys(name for call in calls for name in _rehearse(call)))
     return names
-
-
-def _check_the_device() -> None:
-    try:
-        cupy = cuda.import_cupy()
-        if not cupy.cuda.is_available():
-            raise LaunchError(_NO_DEVICE)
-    except MissingDependencyError as error:
-        raise LaunchError(f"{_NO_DEVICE} ({error})") from error
-    if cuda.CupyDevice().capturing:
-        raise NotCompiledError(
-            "warmup: the current stream is capturing a graph, in which nothing can be compiled or loaded; "
-            "call it before the capture"
-        )
-
-
-_NO_DEVICE = (
-    "warmup: no CUDA device to compile for; name an architecture, such as arch='sm_90', "
-    "or call it inside cupysoft.simulator.Device()"
-)
 
 
 def _rehearse(call: Call) -> Iterator[str]:

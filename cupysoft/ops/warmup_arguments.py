@@ -13,7 +13,7 @@ from cupysoft.errors import DtypeError, MissingDependencyError, ShapeError
 from cupysoft.ops.arguments import broadcast_shape
 from cupysoft.ops.calls import OPERATIONS, Call, any_rows
 
-__all__ = ["DTYPES", "LENGTHS", "all_calls", "calls_of", "known_dtypes"]
+__all__ = ["DTYPES", "LENGTHS", "all_calls", "calls_of", "known_dtypes", "named_dtype"]
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
@@ -107,20 +107,22 @@ def _names(operations: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _types(dtypes: Any) -> tuple[np.dtype[Any], ...]:
-    return tuple(_type(each) for each in (dtypes if isinstance(dtypes, (list, tuple)) else (dtypes,)))
+    return tuple(
+        named_dtype("warmup", "dtypes", each) for each in (dtypes if isinstance(dtypes, (list, tuple)) else (dtypes,))
+    )
 
 
-def _type(given: Any) -> np.dtype[Any]:
+def named_dtype(function: str, argument: str, given: Any) -> np.dtype[Any]:
     """Read a dtype; NumPy knows the name bfloat16 only from ml_dtypes."""
     try:
         found: np.dtype[Any] = np.dtype(importlib.import_module("ml_dtypes").bfloat16 if given == "bfloat16" else given)
         return found
     except ImportError as error:
         raise MissingDependencyError(
-            f"warmup: the dtype bfloat16 comes from ml_dtypes, which cannot be imported ({error}); "
+            f"{function}: the dtype bfloat16 comes from ml_dtypes, which cannot be imported ({error}); "
             "install it with: pip install ml_dtypes"
         ) from error
     except TypeError:
         raise DtypeError(
-            f"warmup: dtypes holds {given!r}, which is no dtype; expected some of {', '.join(DTYPES)}"
+            f"{function}: {argument} holds {given!r}, which is no dtype; expected some of {', '.join(DTYPES)}"
         ) from None
