@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cupysoft.host import double, plain, tiers
-from cupysoft.host.exponential import log_words, scale_by_power
-from cupysoft.host.nearest import near_ties
+from cupysoft.host.exponential import log_words
+from cupysoft.host.nearest import between, marked, near_ties
 from cupysoft.host.states import anchored
 from cupysoft.host.tiers import NOTHING, Read, Total
 from cupysoft.host.words import FloatArray, add_words, compress, two_sum
@@ -22,6 +22,7 @@ from cupysoft.host.words import FloatArray, add_words, compress, two_sum
 __all__ = ["Double", "FirstTier", "Logs", "Plain", "first_tier"]
 
 Doubts = npt.NDArray[np.bool_]
+Places = npt.NDArray[np.intp]
 Terms = tuple[FloatArray, ...]
 Logs = tuple[list[FloatArray], FloatArray]
 
@@ -59,7 +60,13 @@ class Plain:
         """Divide terms, which are used up, by their rows' totals."""
         values = terms[0]
         values /= total.words[0][:, None]
-        return values, near_ties(values, self.dtype, np.fmin.reduce(values, axis=None))
+
+        def slack(row: Places, found: FloatArray) -> FloatArray:
+            # abs(x - m) is -log(share) - log(sum), and the sum is 1 or more.
+            own = plain.U * (plain.EXP_ERROR + 1.05 - np.log(found))
+            return np.asarray(found * (own + (total.slack / total.words[0])[row]) * (1 + 2.0**-20))
+
+        return values, self._doubts(values, np.fmin.reduce(values, axis=None), slack)
 
     def rest_sums(self, terms: Terms) -> list[FloatArray]:
         """Sum terms, which are used up, so that what is above 1 keeps its accuracy."""
@@ -83,8 +90,25 @@ class Plain:
         """Turn values into values - m - log(l), in place; x - m and the logarithm have one sign, so nothing cancels."""
         values -= anchored(m)[:, None]
         values -= np.where(np.isfinite(m), logs[0][0], m)[:, None]
+
+        def slack(row: Places, found: FloatArray) -> FloatArray:
+            # x - m is rounded by less than abs(result) u, and so are the logarithm to one word and the difference.
+            return np.asarray(3.1 * plain.U * np.abs(found) + logs[1][row])
+
         # The least size is that of a largest element, whose result is the logarithm itself.
-        return values, near_ties(values, self.dtype, np.fmin.reduce(logs[0][0], initial=np.inf))
+        return values, self._doubts(values, np.fmin.reduce(logs[0][0], initial=np.inf), slack)
+
+    def _doubts(
+        self, values: FloatArray, least_size: float, slack: Callable[[Places, FloatArray], FloatArray]
+    ) -> Doubts:
+        """Mark what a quick look doubts, and a look with each element's own slack does as well."""
+        doubts = near_ties(values, self.dtype, least_size)
+        if doubts.any():
+            row, column = marked(doubts)
+            found = values[row, column]
+            _, good = between(found, np.zeros_like(found), slack(row, found), self.dtype)
+            doubts[row[good], column[good]] = False
+        return doubts
 
 
 class Double:
@@ -104,7 +128,12 @@ class Double:
             d_lo[d < plain.LOWEST] = 0.0
             np.maximum(d, plain.LOWEST, out=d)
         hi, lo, power = double.exp_pair(d, d_lo)
-        return (scale_by_power(hi, power), scale_by_power(lo, power), *deep)
+        power += 1023  # an exponent's bits: LOWEST keeps it above 0
+        power <<= 52
+        scale = power.view(np.float64)
+        hi *= scale
+        lo *= scale
+        return (hi, lo, *deep)
 
     def share_sums(self, terms: Terms) -> list[FloatArray]:
         """Sum terms for `shares`."""

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from cupysoft.host.rounding import store
 from cupysoft.host.words import FloatArray, two_sum
 
-__all__ = ["MARGIN", "Format", "between", "decided", "format_of", "just_below", "near_ties", "nearest"]
+__all__ = ["MARGIN", "Format", "between", "decided", "format_of", "just_below", "marked", "near_ties", "nearest"]
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -72,6 +72,14 @@ def near_ties(values: FloatArray, dtype: np.dtype[Any], least_size: float) -> Bo
         np.abs(size, out=size)
         near |= size >= 2.0 ** (least - 1) - MARGIN * 2.0**-52 * smallest
     return near
+
+
+def marked(mask: BoolArray) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Give the rows and columns that are marked; NumPy's own nonzero is slow unless there is one axis."""
+    if mask.flags.c_contiguous:
+        return np.divmod(np.flatnonzero(mask), mask.shape[1])
+    column, row = np.divmod(np.flatnonzero(mask.T), mask.shape[0])
+    return row, column
 
 
 def just_below(values: FloatArray, dtype: np.dtype[Any]) -> tuple[FloatArray, BoolArray]:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from cupysoft.host.blocks import Box, Grid
 from cupysoft.host.first_tier import FirstTier, Logs, Terms, first_tier
+from cupysoft.host.nearest import marked
 from cupysoft.host.settle import distinct, settle_logs, settle_shares
 from cupysoft.host.threads import for_each, ieee_arithmetic
 from cupysoft.host.tiers import Read, Total
@@ -142,7 +143,7 @@ def _whole(grid: Grid, source: npt.NDArray[Any], target: npt.NDArray[Any], batch
     found = kind.found(m, [kind.sums(terms)], grid.columns, grid.columns, read)
     results, doubts = kind.results(values, terms, found)
     if doubts.any():
-        row, column = _places(doubts)
+        row, column = marked(doubts)
         results[row, column] = kind.settled(grid.load(source[batch])[row, column], row, found, read)
     grid.save(results, target[batch])
 
@@ -179,7 +180,7 @@ def _in_pieces(
         results, doubts = kind.results(values, terms, found)
         doubted = _NONE
         if doubts.any():
-            spots = _places(doubts)
+            spots = marked(doubts)
             x, row, back = distinct(grid.load(source[box])[spots], spots[0])
             doubted = _Doubts(doubts, x, row, back)
         if write:
@@ -194,15 +195,7 @@ def _in_pieces(
     cuts = np.cumsum([len(each.x) for each in doubted])
     for box, each, values in zip(boxes, doubted, np.split(settled, cuts[:-1]), strict=True):
         if values.size:
-            _patch(grid, target[box], _places(each.mask), values[each.back])
-
-
-def _places(mask: npt.NDArray[np.bool_]) -> tuple[Any, Any]:
-    """Give the rows and columns that are marked; NumPy's own nonzero is slow unless there is one axis."""
-    if mask.flags.c_contiguous:
-        return np.divmod(np.flatnonzero(mask), mask.shape[1])
-    column, row = np.divmod(np.flatnonzero(mask.T), mask.shape[0])
-    return row, column
+            _patch(grid, target[box], marked(each.mask), values[each.back])
 
 
 def _patch(grid: Grid, block: npt.NDArray[Any], at: Any, values: FloatArray) -> None:

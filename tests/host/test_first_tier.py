@@ -234,8 +234,8 @@ def test_integers_of_few_bits_know_their_error(bits: int, monkeypatch: pytest.Mo
         for dtype in (np.dtype("f4"), np.dtype("f8")):
             assert exact.shares(row, row.tolist(), dtype) == reference.softmax(row, dtype=dtype).tolist()
             assert exact.log_shares(row, row.tolist(), dtype) == reference.log_softmax(row, dtype=dtype).tolist()
-            true = float(reference.logsumexp(row, dtype=dtype))
-            assert exact.real_logsumexp(row.tolist(), [1.0] * 30, dtype)[0] == exact.log_sum(row, dtype) == true
+            log = float(reference.logsumexp(row, dtype=dtype))
+            assert exact.real_logsumexp(row.tolist(), [1.0] * 30, dtype)[0] == exact.log_sum(row, dtype) == log
 
 
 def test_integers_know_the_sign_of_what_rounds_to_zero() -> None:
