@@ -133,4 +133,5 @@ class ErrorKind(IntEnum):
     EXITED_LANES = 26  # a warp instruction whose mask names lanes that have exited
     COPY_PENDING = 27  # shared memory that an asynchronous copy, not yet waited for, will write
     DIVIDED_WARP = 28  # lanes of one warp wait at one barrier in different places
+    UNWRITTEN_REGISTER = 30  # a register that nothing was written to decides something
     PARTIAL_WARP = 29  # an instruction of the whole warp that not all of its 32 lanes execute

@@ -45,6 +45,7 @@ _CLASSES: dict[ErrorKind, type[SimulatorError]] = {
     ErrorKind.WRITE_AFTER_READ: RacecheckError,
     ErrorKind.COPY_PENDING: RacecheckError,
     ErrorKind.UNINITIALISED: InitcheckError,
+    ErrorKind.UNWRITTEN_REGISTER: InitcheckError,
 }
 
 _VERBS = {"ld": "read", "ldu": "read", "st": "write", "atom": "atomic", "red": "atomic", "cp": "copy"}
@@ -100,6 +101,10 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
             return (
                 _BARRIER
                 + f"Divergent thread(s) in warp: a matrix instruction needs all 32 lanes, and {missing} are not there"
+            )
+        case ErrorKind.UNWRITTEN_REGISTER:
+            return (
+                "Uninitialized register read: nothing was written to what this instruction stores, goes to or goes by"
             )
         case _:
             return _of_memory(site, record, kind, where)

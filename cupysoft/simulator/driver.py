@@ -7,6 +7,8 @@ context, chance decides which warp goes next and how far.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .chance import CHANCE
 from .context import BARRIER_FIELDS, BARRIER_IDS, BarrierField, ErrorKind, Slot, Status
 from .control import barrier_operands
@@ -22,7 +24,7 @@ from .turns import start_text, turns_text
 __all__ = ["run_text"]
 
 
-def run_text(module: ModuleText, flow: Flow, strict: bool, fast: bool) -> tuple[str, bool]:
+def run_text(module: ModuleText, flow: Flow, strict: bool, fast: bool, unset: Sequence[int] = ()) -> tuple[str, bool]:
     """Return the functions of the driver, and whether the kernel has block barriers.
 
     Parameters
@@ -31,12 +33,14 @@ def run_text(module: ModuleText, flow: Flow, strict: bool, fast: bool) -> tuple[
         Whether a barrier without a count that an exited thread misses is an error.
     fast : bool
         Whether the module has the fast version too.
+    unset : sequence of int
+        Where the state of a warp has predicates that are true in all lanes when a block begins.
     """
     module.declare("declare i32 @llvm.ctpop.i32(i32)")
     module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
     numbers = _numbers(flow)
     copies = module.has("copies")
-    start, warps = start_text(numbers, copies), turns_text(copies)
+    start, warps = start_text(numbers, copies, unset), turns_text(copies)
     text = "\n".join(
         [
             CHANCE,

@@ -49,6 +49,8 @@ class Emitter(Strips):
         Whether the lanes of each warp lie along the x axis of the block, all 32 in one row.
     drawn : bool
         Whether chance decides what the manual leaves open: orders of lanes, approximate results.
+    followed : frozenset of str
+        Registers with a companion that tells where nothing was written to them.
     carry : Value or None
         The carry (``i1``; of a difference: nothing borrowed) that the last ``.cc`` instruction of the block left.
     """
@@ -63,6 +65,7 @@ class Emitter(Strips):
         self.branch_targets: dict[str, tuple[str, ...]] = {}
         self.active_name = "%active"
         self.drawn = False
+        self.followed: frozenset[str] = frozenset()
         self.linear = False
         self._hoisted: dict[str, str] = {}
         self._guard: Value | None = None

@@ -79,6 +79,9 @@ class Checks(Protocol):
     def copied(self, e: Emitter) -> None:
         """Put ``check_copied``, which hears of copies that were waited for, into the module if there is one."""
 
+    def registers(self, e: Emitter) -> None:
+        """Hear of an instruction before it is translated, in a kernel with registers to be followed."""
+
     def missing(self, e: Emitter, missing: str) -> None:
         """Hear, at a warp instruction, of the lanes (scalar ``i32`` mask) that never came.
 
@@ -126,6 +129,9 @@ class Unchecked:
         return source, self.access(e, Access(target, e.active(), size, "shared", "copy"))
 
     def copied(self, e: Emitter) -> None:
+        """Do nothing."""
+
+    def registers(self, e: Emitter) -> None:
         """Do nothing."""
 
     def missing(self, e: Emitter, missing: str) -> None:

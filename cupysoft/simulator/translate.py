@@ -26,6 +26,7 @@ from .opcodes import lookup
 from .pcs import AT_BARRIER, BLOCK_BITS, EXITED, MEETING, PENALTY, WAITING, load_counters, lowest_of, store_counters
 from .ptx import Instruction, Module, Variable
 from .seam import Checks, Unchecked
+from .unwritten import companion, follow
 
 __all__ = ["Translation", "translate"]
 
@@ -70,10 +71,12 @@ def translate(
     kernel = inlined(module, name)
     with_known_operands(kernel)
     flow = analyse(kernel, fine=drawn)
+    unset = sorted(flow.blocks[0].live_in) if checks.enabled and flow.blocks else []
+    followed = follow(kernel, flow) if unset else frozenset()
     layout = place(kernel, module.variables, flow.crossing)
     text = ModuleText(width, module.architecture)
     e = Emitter(text, layout, checks)
-    e.drawn = drawn
+    e.drawn, e.followed = drawn, followed
     e.branch_targets = kernel.branch_targets
     checks.kernel(e, [instruction for block in flow.blocks for instruction in block.instructions])
     for number in range(len(flow.blocks)):
@@ -82,7 +85,8 @@ def translate(
     step = _step(e, len(flow.blocks), entries)
     starts = [block.first for block in flow.blocks]
     instructions = [instruction for block in flow.blocks for instruction in block.instructions]
-    run, barriers = run_text(text, flow, strict=checks.enabled, fast=fast)
+    places = [layout.offsets[companion(name).name] for name in unset]
+    run, barriers = run_text(text, flow, strict=checks.enabled, fast=fast, unset=places)
     return Translation(text.text(step, quick, run), layout, instructions, starts, barriers, kernel.variables)
 
 
@@ -99,6 +103,8 @@ def _block(e: Emitter, flow: Flow, number: int) -> None:
     e.checks.block(e, block.first, len(block.instructions))
     for index, instruction in enumerate(block.instructions, block.first):
         e.begin_instruction(instruction, index)
+        if e.followed:
+            e.checks.registers(e)
         if instruction is block.instructions[-1] and finish(e, flow, number):
             return
         lookup(instruction)(e, instruction)

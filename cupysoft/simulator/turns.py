@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from .code import LANES
 from .context import BARRIER_FIELDS, BarrierField, Slot, Status
 from .layout import StateOffset
@@ -14,8 +16,12 @@ def _field(number: int, field: BarrierField) -> int:
     return Slot.BARRIERS + BARRIER_FIELDS * number + field
 
 
-def start_text(numbers: list[int], copies: bool) -> str:
-    """Write ``start_block``: coordinates, empty barriers, every warp at the first block."""
+def start_text(numbers: list[int], copies: bool, unset: Sequence[int] = ()) -> str:
+    """Write ``start_block``: coordinates, empty barriers, every warp at the first block; predicates `unset` true."""
+    true = "".join(
+        f"\n  %unset{number} = getelementptr i8, ptr %state, i64 {offset}\n  store i32 -1, ptr %unset{number}"
+        for number, offset in enumerate(unset)
+    )
     # What another block left there could be just what a copy, not waited for, would bring. All ones are NaNs.
     soil = "\n  call void @copies.soil(ptr %ctx)" if copies else ""
     clear = "\n".join(
@@ -63,7 +69,7 @@ warp.loop:
   %sync.place = getelementptr i8, ptr %state, i64 {StateOffset.SYNC_EPOCH}
   store i32 0, ptr %sync.place
   %status.place = getelementptr i8, ptr %state, i64 {StateOffset.STATUS}
-  store i32 {Status.YIELD.value}, ptr %status.place
+  store i32 {Status.YIELD.value}, ptr %status.place{true}
   %warp.next = add i64 %warp, 1
   %more = icmp ult i64 %warp.next, %warps
   br i1 %more, label %warp.loop, label %done

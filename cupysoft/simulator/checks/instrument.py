@@ -21,6 +21,7 @@ from .local import local_check
 from .optimistic import Guesses
 from .ordering import SYNCHRONISING, acquire, add, fenced, orders, publish
 from .parts import ARRIVE, OPENED
+from .registers import follow_registers
 from .shared import shared_check
 from .text import FAIL
 from .warps import MEMBERS
@@ -140,6 +141,10 @@ class Checked:
     def copied(self, e: Emitter) -> None:
         """Let the race check hear of the copies that were waited for."""
         add(e, COPIED)
+
+    def registers(self, e: Emitter) -> None:
+        """Follow registers that nothing was written to."""
+        follow_registers(e)
 
     def missing(self, e: Emitter, missing: str) -> None:
         """A lane that the mask names does not come, and nobody else can move."""

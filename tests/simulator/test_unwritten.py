@@ -1,0 +1,77 @@
+"""Registers that are read before they are written: reported where they decide something, and nowhere else."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from cupysoft import simulator
+from cupysoft.errors import InitcheckError
+from tests.simulator.harness import Array
+
+ASM = 'extern "C" __global__ void f(int* x) {{ int t = threadIdx.x, v; {body} }}'
+
+
+def run(body: str, seed: int | None = None) -> Array:
+    """Run a body on 64 threads."""
+    x = np.arange(256, dtype=np.int32)
+    with simulator.Device(seed=seed):
+        simulator.RawKernel(ASM.format(body=body), "f")((2 if "blockIdx" in body else 1,), (64,), (x,))
+    return x
+
+
+def asm(text: str) -> str:
+    """Inline PTX with an unwritten register ``u``, a predicate ``p`` (t < 40) and ``%0`` as its result."""
+    return (
+        'asm volatile("{ .reg .b32 u; .reg .pred p, q; setp.lt.s32 p, %1, 40; '
+        + text
+        + ' }" : "=r"(v) : "r"(t), "l"(x) : "memory");'
+    )
+
+
+FAULTS = {
+    "stored": asm("add.s32 %0, u, 1;") + "x[t] = v;",
+    "written in some lanes": asm("@p mov.b32 u, 5; add.s32 %0, u, 1;") + "x[t] = v;",
+    "an address": asm(".reg .b64 a; cvt.u64.u32 a, u; add.u64 a, a, %2; ld.global.u32 %0, [a];"),
+    "a branch": asm("setp.eq.s32 q, u, 3; mov.b32 %0, 1; @q bra DONE; mov.b32 %0, 2; DONE:") + "x[t] = v;",
+    "a guard": asm("setp.eq.s32 q, u, 3; mov.b32 %0, 1; @q st.global.u32 [%2], %0;"),
+    "a selection by it": asm("setp.eq.s32 q, u, 3; selp.b32 %0, 1, 2, q;") + "x[t] = v;",
+    "all bits of it": asm("and.b32 %0, u, u;") + "x[t] = v;",
+    "added to memory": asm("atom.global.add.u32 %0, [%2], u;"),
+    "after a loop": asm(
+        "mov.b32 %0, 0; AGAIN: add.s32 %0, %0, 1; setp.lt.s32 q, %0, %1; @q mov.b32 u, %0; @q bra AGAIN; mov.b32 %0, u;"
+    )
+    + "x[t] = v;",
+}
+HARMLESS = {
+    "written in all lanes": asm("mov.b32 u, 7; add.s32 %0, u, 1;") + "x[t] = v;",
+    "dropped by a selection": asm("@p mov.b32 u, 5; add.s32 %0, u, 1; selp.b32 %0, %0, 0, p;") + "x[t] = v;",
+    "masked out": asm("shl.b32 %0, %1, 8; bfi.b32 %0, %1, u, 0, 32; and.b32 %0, %0, 255;") + "x[t] = v;",
+    "never used": asm("add.s32 u, u, 1; mov.b32 %0, 3;") + "x[t] = v;",
+    "written where it is stored": asm(
+        ".reg .b64 a; mul.wide.u32 a, %1, 4; add.u64 a, a, %2; @p mov.b32 u, 5; @p st.global.u32 [a], u; mov.b32 %0, 0;"
+    ),
+    "a half of a word": asm(".reg .b16 h, l; mov.b16 l, 3; mov.b32 %0, {l, h}; mov.b32 {l, h}, %0; cvt.u32.u16 %0, l;")
+    + "x[t] = v;",
+    "from another block": asm("@p mov.b32 u, 5; mov.b32 %0, 5; @p mov.b32 %0, u;")
+    + "if (t < 40) x[blockIdx.x * 64 + t] = v;",
+}
+
+
+@pytest.mark.parametrize("what", FAULTS)
+def test_what_an_unwritten_register_decides(what: str) -> None:
+    with pytest.raises(
+        InitcheckError, match=r"(?s)Uninitialized register read.*by thread \(\d+, 0, 0\) in block.*line 1"
+    ):
+        run(FAULTS[what])
+
+
+def test_the_lanes_that_did_not_write_are_named() -> None:
+    for seed in (None, 1):
+        with pytest.raises(InitcheckError, match=r"by thread \((40|4\d|5\d|6\d), 0, 0\)"):
+            run(FAULTS["written in some lanes"], seed)
+
+
+@pytest.mark.parametrize("what", HARMLESS)
+def test_what_does_not_matter_is_not_reported(what: str) -> None:
+    run(HARMLESS[what])
