@@ -135,7 +135,7 @@ def log_softmax(
     >>> import numpy as np
     >>> import cupysoft
     >>> cupysoft.log_softmax(np.array([0.0, 1000.0]))
-    array([-1000.,     0.])
+    array([-1000.,    -0.])
     >>> cupysoft.log_softmax([0, 0], axis=0).round(4)
     array([-0.6931, -0.6931])
     """
