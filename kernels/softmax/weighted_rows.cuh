@@ -2,6 +2,7 @@
 #pragma once
 #include "cancelled.cuh"
 #include "dealt.cuh"
+#include "numerics/rounding.cuh"
 #include "online/signed_state.cuh"
 #include "views.cuh"
 
@@ -64,9 +65,8 @@ __device__ __forceinline__ SignedState folded(const ROW& row, const Share& share
 template <typename T, bool WEIGHTED, bool SIGNED, typename VIEW>
 struct WeightedResult {
     static constexpr int OUT = WEIGHTED ? 2 : 1;
-    // The error that is let pass, as a share of the result: 1 ulp at most of float64, for shorter types far below half of
-    // one of theirs.
-    static constexpr double PASSED = Element<T>::BITS == 64 ? 0x1p-53 : 0x1p-40;
+    // Below this second words may be subnormal.
+    static constexpr double SMALLEST = 0x1p-900;
     const VIEW& view;
     T* out;
     T* sign;
@@ -93,7 +93,7 @@ struct WeightedResult {
         open[view.rows + row] = level.near;
     }
 
-    // False where the sum is not known well enough.
+    // False where the sum is not known well enough for the rounding of its logarithm to be sure.
     __device__ __forceinline__ bool first_tier(long long row, const SignedState& state) const {
         const double sign_of_sum = state.sum.hi < 0.0 ? -1.0 : 1.0;
         Two sum = scale(two_sum(state.sum.hi, state.sum.lo), sign_of_sum);
@@ -104,9 +104,17 @@ struct WeightedResult {
         const Two log_sum = log_precise(sum);
         const Two result = add(log_of_level({state.level.far, state.level.near + power - SUM_LIFT}), log_sum);
         const double log_error = fmin(__dmul_rn(fabs(log_sum.hi), 0x1p+8), 1.0);
-        if (!(__dmul_rn(__dadd_rn(error, log_error), 0x1p-66) <= __dmul_rn(fabs(result.hi), PASSED))) return false;
-        write(row, result, sign_of_sum);
-        return true;
+        // An eighth more for the roundings of the bound itself, and what the sum of the two logarithms loses.
+        const double bound = __fma_rn(__dadd_rn(error, log_error), 0x1.2p-66, __dmul_rn(fabs(result.hi), 0x1p-100));
+        const double side = result.hi < 0.0 ? -1.0 : 1.0;
+        bool sure = true;
+        double size = 0.0;
+        if (result.hi != 0.0 || bound != 0.0) {
+            if (!(fabs(result.hi) > SMALLEST)) return false;
+            size = rounded<0>(fabs(result.hi), __dmul_rn(result.lo, side), bound, format_of<T>(), sure);
+        }
+        if (sure) write(row, {__dmul_rn(size, side), 0.0}, sign_of_sum);
+        return sure;
     }
 };
 

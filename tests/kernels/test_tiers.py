@@ -62,11 +62,26 @@ def assert_bits(ours: Array, true: Array) -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_trouble(fast_device: simulator.Device, family: str, dtype: np.dtype[Any]) -> None:
     for columns in (3, 12):
-        x = draw(family, np.random.default_rng(columns), (8, columns), dtype)
-        for function in FUNCTIONS:
-            true = getattr(reference, function)(x, axis=1)
-            for tier in (1, 2, 3):
-                assert_bits(by_tier(fast_device, function, x, tier)[0], true)
+        assert_tiers(fast_device, draw(family, np.random.default_rng(columns), (8, columns), dtype))
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_near_ties_on_both_sides(fast_device: simulator.Device, dtype: np.dtype[Any]) -> None:
+    """As they are drawn, sums lie a little below; with the least of their terms a step higher they lie above."""
+    x = draw("near ties", np.random.default_rng(5), (48, 7), dtype)
+    assert_tiers(fast_device, x)
+    least = np.where(x > x.min(), x, np.inf).argmin(axis=1)
+    rows = np.arange(len(x))
+    x[rows, least] = np.nextafter(x[rows, least], x.dtype.type(np.inf))
+    assert_tiers(fast_device, x)
+
+
+def assert_tiers(device: simulator.Device, x: Array) -> None:
+    """Hold every function, by every tier, against the reference."""
+    for function in FUNCTIONS:
+        true = getattr(reference, function)(x, axis=1)
+        for tier in (1, 2, 3):
+            assert_bits(by_tier(device, function, x, tier)[0], true)
 
 
 # A lane, a warp, a block; shared memory, stream, parts; by columns a thread, a block, a stream, parts.
@@ -91,6 +106,17 @@ def test_every_kernel_leaves_rows_open(
         if function == "softmax":
             for tier in (1, 2):
                 assert_bits(by_tier(fast_device, function, x, tier, axis, in_place=True)[0], first)
+
+
+@pytest.mark.parametrize(("columns", "axis"), [(700, 1), (8300, 1), (13_000, 1), (66_000, 1), (300, 0), (4100, 0)])
+def test_near_ties_in_long_rows(fast_device: simulator.Device, columns: int, axis: int) -> None:
+    """The first tier finds them, in whatever kernel, and in place before it has written anything."""
+    x = draw("near ties", np.random.default_rng(3), (12, columns), np.dtype("f4"))
+    x = x if axis == 1 else np.ascontiguousarray(x.T)
+    for function in FUNCTIONS[:2]:
+        true = getattr(reference, function)(x, axis=axis)
+        for in_place in (False, True):
+            assert_bits(by_tier(fast_device, function, x, 1, axis, in_place=in_place)[0], true)
 
 
 def test_the_last_tier_in_place(device: simulator.Device) -> None:
