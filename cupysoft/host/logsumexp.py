@@ -186,7 +186,7 @@ def _weighted(grid: Grid, views: list[npt.NDArray[Any]], boxes: list[Box], dtype
 
 
 def _plain_log(words: list[FloatArray]) -> tuple[list[FloatArray], FloatArray]:
-    hi, lo = log_words(*words)
+    hi, lo = log_words(*compress(words, 2))
     return [hi, lo], LOG_ERROR * np.abs(hi)
 
 

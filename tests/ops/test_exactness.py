@@ -142,3 +142,7 @@ def test_long_rows(place: Backend, dtype: str) -> None:
         place(getattr(cupysoft, function), given_x, axis=1, out=given_x)
         assert_same_bits(given_x, true)
     assert_same_bits(place(cupysoft.logsumexp, x, axis=1), quick_reference.logsumexp(x, 1))
+    b = np.random.default_rng(1).normal(size=x.shape).astype(dtype)
+    ours = place(cupysoft.logsumexp, x, axis=1, b=b, return_sign=True)
+    for one, other in zip(ours, quick_reference.logsumexp(x, 1, b, return_sign=True), strict=True):
+        assert_same_bits(one, other)
