@@ -109,7 +109,7 @@ def test_the_page_on_testing_is_a_test_file_that_finds_its_race(tmp_path: Path) 
     (tmp_path / "test_page.py").write_text("\n".join([*python, kernel]))
     said = in_a_pytest_of_its_own(tmp_path)
     assert "1 failed, 2 passed" in said
-    assert "RacecheckError: shares: race:" in said
+    assert "RacecheckError: shares: Race reported between Write access" in said
     assert re.search(r"rows=2,\s+E\s+columns=2,\s+E\s+blocks=1,\s+E\s+threads=32,", said), said
 
 

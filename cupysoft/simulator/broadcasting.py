@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import DtypeError, OutError, ShapeError
+from . import fresh
+from .device import checked
 from .signature import Parameter, scalar
 
-__all__ = ["broadcast", "made", "spread"]
+__all__ = ["broadcast", "handed_out", "made", "spread"]
 
 
 def broadcast(kernel: str, parameters: tuple[Parameter, ...], values: list[Any], size: int | None) -> tuple[int, ...]:
@@ -61,7 +63,7 @@ def made(
         if value is None:
             if parameter.raw and not sized:
                 raise ShapeError(f"{what} is raw, so nothing tells its shape; pass it, or give size=")
-            value = np.empty(shape, dtype)
+            value = fresh.empty(shape, dtype) if checked() else np.empty(shape, dtype)
         elif not isinstance(value, np.ndarray):
             raise DtypeError(f"{what} must be a NumPy array, not a {type(value).__qualname__}")
         elif not parameter.raw and value.shape != shape:
@@ -70,3 +72,12 @@ def made(
             raise OutError(f"{what} is read-only")
         found.append(value)
     return found
+
+
+def handed_out(kernel: str, parameters: tuple[Parameter, ...], given: list[Any], outputs: list[Any]) -> None:
+    """Look whether new outputs are complete, before the host gets them; of raw ones it may want a part."""
+    for parameter, value, output in zip(parameters, given, outputs, strict=True):
+        if value is None:
+            if not parameter.raw:
+                fresh.require_written(kernel, parameter.name, output)
+            fresh.forget(output)

@@ -26,7 +26,7 @@ from .memory import Variables
 from .parser import parse
 from .report import Report, Shape
 
-__all__ = ["Device", "LoadedModule", "current"]
+__all__ = ["Device", "LoadedModule", "checked", "current"]
 
 Extent = tuple[int, int, int]
 
@@ -102,6 +102,20 @@ class Device:
         """Memory that kernels alone write; with checks, to read of it what none wrote raises `InitcheckError`."""
         return fresh.empty(shape, dtype) if self.check else np.empty(shape, dtype)
 
+    def require_written(self, array: npt.NDArray[Any], name: str = "array") -> None:
+        """Raise `InitcheckError` where `array`, or what it is a view of, comes from `empty` and lacks an element.
+
+        Call it before the host reads what kernels were to write; nothing else tells the device of that.
+
+        Parameters
+        ----------
+        array : ndarray
+            All of its elements must have been written by kernels.
+        name : str
+            What the message calls it.
+        """
+        fresh.require_written("require_written", name, array)
+
     def launch(
         self,
         compiled: Compiled,
@@ -161,6 +175,12 @@ class Device:
             label, grid, block, args, shared_mem, names, self.seed, self.report.launches, cooperative, repr(self)
         )
         self.report.add(label, loaded.kernel, outcome, shape, partial(module.resources, name))
+
+
+def checked() -> bool:
+    """Whether launches are checked now; outside of any device they are."""
+    device = _current.get()
+    return device is None or device.check
 
 
 def current() -> Device | None:

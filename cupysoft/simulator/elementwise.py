@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import LaunchError
-from .broadcasting import broadcast, made, spread
+from .broadcasting import broadcast, handed_out, made, spread
 from .frame import elements, frame, marked, merged
 from .kernels import RawKernel
 from .signature import checked_name, decide, parsed
@@ -113,6 +113,7 @@ class ElementwiseKernel:
         if 0 not in shape:
             inputs = spread(self.name, self.in_params, given[: self.nin], types, shape)
             self._run(inputs + outputs, placeholders, shape, block_size, stream)
+        handed_out(self.name, self.out_params, given[self.nin :], outputs)
         if self.no_return:
             return None
         return outputs[0] if self.nout == 1 and not self.return_tuple else tuple(outputs)

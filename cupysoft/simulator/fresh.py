@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import ctypes
 import threading
 import weakref
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.array_utils import byte_bounds
 
-__all__ = ["empty", "flags_at"]
+from ..errors import InitcheckError
+
+__all__ = ["empty", "flags_at", "forget", "require_written", "unwritten"]
 
 _Flags = npt.NDArray[np.uint8]
 
@@ -39,3 +43,38 @@ def flags_at(address: int, size: int) -> int:
                 place: int = flags.__array_interface__["data"][0]
                 return place + address - start
     return 0
+
+
+def unwritten(array: npt.NDArray[Any]) -> tuple[int, ...] | None:
+    """Index of the first element that no kernel wrote, or not all of it; None where none is known to lack."""
+    if not array.size:
+        return None
+    low, high = byte_bounds(array)
+    start, found = flags_at(low, high - low), None
+    if start:
+        with _lock:
+            flags = np.frombuffer(memoryview((ctypes.c_char * (high - low)).from_address(start)), np.uint8)
+            offset = array.__array_interface__["data"][0] - low
+            bytes_of = np.lib.stride_tricks.as_strided(
+                flags[offset:], (*array.shape, array.itemsize), (*array.strides, 1), writeable=False
+            )
+            missing = np.argwhere(~bytes_of.all(axis=-1))
+            found = tuple(missing[0].tolist()) if len(missing) else None
+    return found
+
+
+def require_written(what: str, name: str, array: npt.NDArray[Any]) -> None:
+    """Raise `InitcheckError` where an element of an output was written by no kernel."""
+    index = unwritten(array)
+    if index is not None:
+        where = f"element {index[0] if len(index) == 1 else index}" if index else "the only element"
+        raise InitcheckError(
+            f"{what}: Uninitialized __global__ memory in an output: no thread wrote {where} of {name}, which has shape"
+            f" {array.shape}"
+        )
+
+
+def forget(array: npt.NDArray[Any]) -> None:
+    """Take all of an array of `empty` for written from now on: it is the host's."""
+    with _lock:
+        _written.pop(array.__array_interface__["data"][0], None)

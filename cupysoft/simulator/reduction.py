@@ -10,7 +10,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 
 from ..errors import AxisError, LaunchError, ShapeError
-from .broadcasting import broadcast, made, spread
+from .broadcasting import broadcast, handed_out, made, spread
 from .frame import elements, frame, marked, merged
 from .kernels import RawKernel
 from .signature import Parameter, checked_name, decide, parsed
@@ -164,6 +164,7 @@ class ReductionKernel:
             raise ShapeError(f"{self.name}: nothing is reduced, an input has shape {shape}, and there is no identity")
         inputs = spread(self.name, self.in_params, given[: self.nin], types, shape)
         self._run(inputs, outputs, placeholders, shape, out_shape, reduced + kept, stream)
+        handed_out(self.name, self.out_params, given[self.nin :], outputs)
         return outputs[0]
 
     @property

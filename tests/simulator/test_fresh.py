@@ -86,3 +86,45 @@ def test_a_plan_without_its_first_step_reads_what_nobody_wrote(monkeypatch: pyte
         monkeypatch.setattr(device, "run", run_the_rest)
         with pytest.raises(InitcheckError, match="Uninitialized"):
             cupysoft.softmax(x, axis=-1)
+
+
+def test_an_output_that_no_kernel_wrote_whole() -> None:
+    with simulator.Device() as made:
+        x = made.empty((4, 16), np.int32)
+        with pytest.raises(InitcheckError, match=r"no thread wrote element \(0, 0\) of x, which has shape \(4, 16\)"):
+            made.require_written(x, "x")
+        put((1,), (64,), (x, 50))
+        made.require_written(x[:3], "x")
+        made.require_written(x[::-1, 1::-1][1:], "x")
+        with pytest.raises(
+            InitcheckError, match=r"Uninitialized __global__ memory in an output.* element \(3, 2\) of x"
+        ):
+            made.require_written(x, "x")
+        put((1,), (64,), (x, 64))
+        made.require_written(x)
+        made.require_written(np.zeros(3))
+
+
+def test_outputs_of_generated_kernels_are_whole() -> None:
+    x = np.arange(-5.0, 40.0)
+    whole = simulator.ElementwiseKernel("T x", "T y", "y = x > 0 ? x : 0", "whole")
+    some = simulator.ElementwiseKernel("T x", "T y", "if (x > 0) y = x", "some")
+    added = simulator.ElementwiseKernel("T x", "T y", "y += x", "added")
+    most = simulator.ReductionKernel("T x", "T y", "x", "max(a, b)", "a > 30 ? y = a : a", "-100", "most")
+    assert whole(x).sum() == x[x > 0].sum()
+    with pytest.raises(InitcheckError, match=r"some: .*no thread wrote element 0 of y"):
+        some(x)
+    with pytest.raises(InitcheckError, match=r"added: Uninitialized __global__ memory read of size 8 bytes.* of y"):
+        added(x)
+    with pytest.raises(InitcheckError, match=r"most: .*no thread wrote element 0 of y"):
+        most(np.stack([x - 20, x]), axis=1)
+    y = np.ones_like(x)
+    some(x, y)
+    added(x, y)
+    with simulator.Device(check=False):
+        assert some(x)[6] == 1
+    assert not fresh._written
+    raw = simulator.ElementwiseKernel("raw T x", "raw T y", "if (i < 3) y[i] = x[i]", "raws")
+    y = raw(x, size=5)
+    y[3:] = 0
+    assert whole(y)[:3].tolist() == [0, 0, 0]

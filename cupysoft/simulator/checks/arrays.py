@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from ..context import Slot
 from .array_lanes import lane_check, load_entry
+from .clock import MEMSET
 from .layout import WINDOW_SHIFT, Access
 from .place_rows import global_race
 from .text import Routine, load_slot, splat
-from .traffic import CTPOP, CTTZ, global_traffic, walk
+from .traffic import CTPOP, CTTZ, global_traffic, lanes, walk
 
 __all__ = ["array_check"]
 
@@ -21,6 +22,28 @@ def array_check(access: Access, size: int, shift: int) -> Routine:
     slow, race = lane_check(access, shift), global_race(access, size, shift)
     traffic = global_traffic(access, size)
     allowed = "%may = icmp ne i64 %writable, 0" if access.writes else "%may = icmp eq i64 0, 0"
+    plain = access is Access.WRITE
+    # Of memory that nobody has written yet the lanes are looked at one by one, unless they write a row.
+    marks = (
+        f"""mark:
+  %whole = icmp eq i32 %mask, -1
+{splat("onev", "%one")}  %row = add <32 x i64> %onev, {lanes("i64", size)}
+  %in.row = icmp eq <32 x i64> %v, %row
+  %in.row.bits = bitcast <32 x i1> %in.row to i32
+  %straight = icmp eq i32 %in.row.bits, -1
+  %easy = and i1 %whole, %straight
+  br i1 %easy, label %note, label %slow
+note:
+  %first = sub i64 %one, %virtual
+  %flags.number = add i64 %written, %first
+  %flags = inttoptr i64 %flags.number to ptr
+  call void @llvm.memset.p0.i64(ptr %flags, i8 1, i64 {32 * size}, i1 false)
+  br label %quick
+"""
+        if plain
+        else ""
+    )
+    ready = "br i1 %old, label %quick, label %mark" if plain else "br label %quick"
     text = f"""define internal i32 @{name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where,
     ptr %values, i64 %components) noinline {{
 entry:
@@ -42,7 +65,7 @@ look:
 {load_entry()}  {allowed}
   %room = icmp uge i64 %size, {size}
   %old = icmp eq i64 %written, 0
-  %may.old = and i1 %may, %old
+  %may.old = {"or i1 %may, false" if plain else "and i1 %may, %old"}
   %go = and i1 %may.old, %room
   br i1 %go, label %test, label %slow
 test:
@@ -58,8 +81,10 @@ test:
   %missing0 = xor i32 %bits, -1
   %missing = and i32 %missing0, %mask
   %fine = icmp eq i32 %missing, 0
-  br i1 %fine, label %quick, label %slow
-quick:
+  br i1 %fine, label %ready, label %slow
+ready:
+  {ready}
+{marks}quick:
 {splat("deltav", "%delta")}
   %host = add <32 x i64> %v, %deltav
   %lanes = bitcast i32 %mask to <32 x i1>
@@ -82,4 +107,4 @@ slow:
   ret i32 %result
 }}
 """
-    return Routine(name, text, (CTTZ, CTPOP, slow, race, traffic))
+    return Routine(name, text, (CTTZ, CTPOP, MEMSET, slow, race, traffic))

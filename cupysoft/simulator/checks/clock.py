@@ -10,6 +10,7 @@ from .pending import expire
 from .text import Routine, intrinsic, load_slot
 
 __all__ = [
+    "MEMSET",
     "NARROW_SHIFT",
     "SIZE_SHIFT",
     "Event",
@@ -61,7 +62,7 @@ done:
 """,
 )
 
-_MEMSET = intrinsic("llvm.memset.p0.i64", "void", "ptr", "i8", "i64", "i1")
+MEMSET = intrinsic("llvm.memset.p0.i64", "void", "ptr", "i8", "i64", "i1")
 
 
 def times() -> str:
@@ -194,7 +195,7 @@ done:
   ret i1 false
 }}
 """,
-    (TELL, TICK, _MEMSET),
+    (TELL, TICK, MEMSET),
 )
 
 #: ``i1 (ctx, warp)``: the lanes of a warp were ordered. True as `REFRESH`.
