@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -31,13 +32,14 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 
 def view_of(x: np.ndarray[Any, Any], way: str) -> np.ndarray[Any, Any]:
     """Give the same numbers, or some of them, in another layout."""
-    return {
+    ways: dict[str, Callable[[], np.ndarray[Any, Any]]] = {
         "rows": lambda: x,
         "columns": lambda: np.asfortranarray(x),
         "reversed": lambda: x[::-1, ::-1],
         "every third": lambda: np.repeat(x, 3, axis=1)[:, 1::3],
         "cube": lambda: x.reshape(x.shape[0], -1, 2) if x.shape[1] % 2 == 0 else x[:, :, None],
-    }[way]()
+    }
+    return ways[way]()
 
 
 WAYS = st.sampled_from(["rows", "columns", "reversed", "every third", "cube"])
