@@ -23,6 +23,8 @@ constexpr int SUM_LIFT = 512;
 constexpr int LOWEST_TERM = -1500;
 // Two words of float64 err by 2^-52 of the second, in units of 2^-66 of the first.
 constexpr double SECOND_WORD = 0x1p+14;
+// More than a few times the smallest float64, 2^-1074, in those units.
+constexpr double SUBNORMAL_SHARE = 0x1p-990;
 
 __device__ __forceinline__ SignedState nothing_signed() { return {lowest_level(), {0.0, 0.0}, 0.0, 0.0}; }
 
@@ -59,9 +61,9 @@ __device__ __forceinline__ void push(SignedState& state, double x, double b) {
     const Two term = scale({product.hi, __fma_rn(factor.lo, weight.factor, product.lo)}, power);
     const Two sum = two_sum(state.sum.hi, term.hi);
     state.sum = {sum.hi, __dadd_rn(state.sum.lo, __dadd_rn(sum.lo, term.lo))};
-    // exp errs by 2^-66, and by less for small x: not at all at 0.
+    // exp errs by 2^-66, and by less for small x, though where x is subnormal, by a last bit of it; not at all at 0.
     const double small = __dmul_rn(value, 0x1p+8);
-    const double share = fmin(__dmul_rn(small, small), 1.0);
+    const double share = value == 0.0 ? 0.0 : fmax(fmin(__dmul_rn(small, small), 1.0), SUBNORMAL_SHARE);
     const double second = __dadd_rn(fabs(term.lo), fabs(state.sum.lo));
     state.error = __fma_rn(SECOND_WORD, second, __fma_rn(fabs(term.hi), share, state.error));
 }

@@ -11,6 +11,7 @@ import pytest
 import cupysoft
 from cupysoft import simulator
 from cupysoft.testing import reference, ulp_distance
+from cupysoft.testing.trouble import WEIGHTS, draw, draw_weights
 from tests.kernels.plans_for import BFLOAT16
 
 Array = np.ndarray[Any, Any]
@@ -150,3 +151,16 @@ def test_what_decides_may_lie_far_below(device: simulator.Device, dtype: np.dtyp
     weights[-1] = 0
     result, sign = cupysoft.logsumexp(values.astype(dtype), b=weights.astype(dtype), return_sign=True)
     assert (result, sign) == (-np.inf, 0)
+
+
+@pytest.mark.parametrize("dtype", [np.dtype("f4"), np.dtype("f8")], ids=str)
+@pytest.mark.parametrize("family", ["normal, sigma 1", "subnormal inputs", "near ties"])
+def test_weighted_sums_are_rounded_correctly(device: simulator.Device, family: str, dtype: np.dtype[Any]) -> None:
+    """Also where terms of subnormal elements cancel but for their last bits."""
+    rng = np.random.default_rng(1)
+    for kind in WEIGHTS:
+        a, b = draw_weights(kind, rng, draw(family, rng, (12, 5), dtype))
+        result, sign = cupysoft.logsumexp(a, axis=1, b=b, return_sign=True)
+        true, true_sign = reference.logsumexp(a, axis=1, b=b, return_sign=True)
+        assert np.array_equal(result, true), kind
+        assert np.array_equal(sign, true_sign), kind
