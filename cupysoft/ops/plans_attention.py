@@ -22,6 +22,7 @@ __all__ = ["attention"]
 
 _FMA = "attention/fma.cu"
 _HALF = "attention/half.cu"
+_WIDE = "attention/wide.cu"
 _MERGE = "attention/merge.cu"
 
 # Numbers of batch axes that kernels are compiled for. More axes than the last are compiled for as they come.
@@ -36,6 +37,9 @@ _VECTOR_BYTES = 16
 _KEYS = 64
 _THREADS = 256
 _SLAB_BYTES = 256
+# The first architecture with the matrix instructions that are used; and those where float64 has fast ones.
+_MATRICES_SINCE = 80
+_FAST_FLOAT64 = (80, 90, 100)
 # Columns of tiles of queries, keys and values for matrix instructions.
 _SIZES = (32, 64, 96, 128, 192, 256)
 # Queries that share the keys out over blocks where there are more of these than a part.
@@ -69,8 +73,8 @@ def attention(layout: AttentionLayout, arch: str) -> Plan:
     if batches == 0:
         return Plan(())
     call = _Call.of(layout)
-    planned = _by_halves if _has_halves(layout, arch) else _by_fma
-    return _finished(layout, call, batches, planned(layout, call, batches, arch))
+    step = _by_halves(layout, call, batches, arch) or _by_wide(layout, call, batches, arch)
+    return _finished(layout, call, batches, step or _by_fma(layout, call, batches, arch))
 
 
 @dataclass(frozen=True)
@@ -131,26 +135,72 @@ def _by_fma(layout: AttentionLayout, call: _Call, batches: int, arch: str) -> St
     return Step(KernelRef(_FMA, name), grid, (_THREADS, 1, 1), shared(rows), _arguments(layout, call))
 
 
-def _has_halves(layout: AttentionLayout, arch: str) -> bool:
-    """Whether the matrix instructions of 16-bit types serve."""
-    return layout.dtype.itemsize == 2 and number_of(arch) >= 80
-
-
-def _by_halves(layout: AttentionLayout, call: _Call, batches: int, arch: str) -> Step:
-    """Plan the matrix instructions of 16-bit types."""
+def _by_halves(layout: AttentionLayout, call: _Call, batches: int, arch: str) -> Step | None:
+    """Plan the matrix instructions of 16-bit types, where they serve."""
+    if layout.dtype.itemsize != 2 or number_of(arch) < _MATRICES_SINCE:
+        return None
     head, value = _padded(layout.head_dim), _padded(layout.value_dim)
     # A warp with two bands of 16 queries reads shared memory half as often; it needs the registers for that.
     bands = 2 if head <= 128 and value <= 128 and call.options == _PLAIN else 1
     keys = 64 if value <= (64 if bands == 2 else 128) else 32
-    warps = 4
-    rows = 16 * bands * warps
-    shared = max(2 * (rows * head + keys * (head + value)), 2 * rows * value)
+    tile = _Tile(head, value, keys, rows=16 * bands, warps=4, size=2)
     width = _width(layout, ("q", "k", "v", "out"), whole=False)
-    element = element_type(layout.dtype)
-    shape = f"{head}, {value}, {warps}, {bands}, {keys}, {width}"
-    name = f"attention_half<{element}, {call.options}, {call.axes}, {shape}>"
-    grid = (batches * -(-layout.q_len // rows) * call.parts, 1, 1)
-    return Step(KernelRef(_HALF, name), grid, (32 * warps, 1, 1), shared, _arguments(layout, call))
+    shape = f"{head}, {value}, {tile.warps}, {bands}, {keys}, {width}"
+    name = f"attention_half<{element_type(layout.dtype)}, {call.options}, {call.axes}, {shape}>"
+    return tile.step(KernelRef(_HALF, name), layout, call, batches)
+
+
+def _by_wide(layout: AttentionLayout, call: _Call, batches: int, arch: str) -> Step | None:
+    """Plan the matrix instructions of tf32 and float64, where they serve."""
+    size, value = layout.dtype.itemsize, _padded(layout.value_dim)
+    unit = "Float64" if size == 8 else {"tf32x3": "Tf32<3>", "tf32": "Tf32<1>"}.get(layout.options.precision, "")
+    if size < 4 or not unit or number_of(arch) < (_MATRICES_SINCE if size == 4 else 0):
+        return None
+    # A thread has eight elements of the output for every 16 columns: of float64 no more than 128 columns fit.
+    if size == 8 and (value > 128 or number_of(arch) not in _FAST_FLOAT64):
+        return None
+    keys = 32 if value <= 512 // size else 16
+    head = _padded(layout.head_dim)
+    tiles = (_Tile(head, value, keys, rows=16, warps=warps, size=size) for warps in (4, 2))
+    tile = next((each for each in tiles if each.shared + each.static <= limits_of(arch).shared), None)
+    if tile is None:
+        return None
+    shape = f"{head}, {value}, {tile.warps}, {keys}, {_width(layout, ('q', 'k', 'v', 'out'), whole=False)}"
+    name = f"attention_wide<{unit}, {call.options}, {call.axes}, {shape}>"
+    return tile.step(KernelRef(_WIDE, name), layout, call, batches)
+
+
+@dataclass(frozen=True)
+class _Tile:
+    """Sizes of the tiles of a block that uses matrix instructions: `rows` queries a warp."""
+
+    head: int
+    value: int
+    keys: int
+    rows: int
+    warps: int
+    size: int
+
+    @property
+    def queries(self) -> int:
+        """Queries of a block."""
+        return self.rows * self.warps
+
+    @property
+    def shared(self) -> int:
+        """Bytes for queries, keys and values, and afterwards for the output."""
+        own, passing = self.queries * self.head, self.keys * (self.head + self.value)
+        return self.size * max(own + passing, self.queries * self.value)
+
+    @property
+    def static(self) -> int:
+        """Bytes that the kernel declares itself, or a little more."""
+        return self.queries * (24 + self.value // 4) + 256
+
+    def step(self, kernel: KernelRef, layout: AttentionLayout, call: _Call, batches: int) -> Step:
+        """Launch a kernel with these tiles."""
+        grid = (batches * -(-layout.q_len // self.queries) * call.parts, 1, 1)
+        return Step(kernel, grid, (32 * self.warps, 1, 1), self.shared, _arguments(layout, call))
 
 
 def _padded(size: int) -> int:

@@ -99,3 +99,21 @@ struct Call {
                 static_cast<int>(last < 0 ? 0 : last < keys ? last : keys)};
     }
 };
+
+// Which rows and which keys a block has. It waits in shared memory for the end of the kernel: registers are scarce until
+// then.
+struct BlockPlace {
+    long long batch;
+    long long part;
+    int first_row;
+
+    template <typename CALL>
+    __device__ static __forceinline__ BlockPlace of(const CALL& call, int block_rows) {
+        const int tiles = static_cast<int>((call.rows() + block_rows - 1) / block_rows);
+        const long long tile = blockIdx.x / call.parts;
+        const long long batch = tile / tiles;
+        // The last rows first: with a causal mask they have most keys.
+        return {batch, blockIdx.x - tile * call.parts,
+                (tiles - 1 - static_cast<int>(tile - batch * tiles)) * block_rows};
+    }
+};

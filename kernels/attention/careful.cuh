@@ -5,6 +5,7 @@
 // sums of finite values. Weights of keys that take no part are marked as -0, others are counted as 1 where signs are
 // looked for. So the sums have the same bits as if the values had been finite.
 #pragma once
+#include "finish.cuh"
 
 enum Pass { QUICK, POSITIVES, NEGATIVES, FINITE };
 
@@ -29,3 +30,26 @@ struct Marks {
         return words[(negative * WORDS + i / 32) * THREADS + threadIdx.x] >> i % 32 & 1u;
     }
 };
+
+// At the end of a pass over the keys: whether there is a further one. What was seen in this one is marked, or at last added
+// to the sums. element(i) is the i-th accumulator of the lane.
+template <typename A, int COUNT, int THREADS, typename ELEMENT>
+__device__ __forceinline__ bool another_pass(Pass& pass, const Marks<COUNT, THREADS>& marks, ELEMENT element) {
+    if (pass == QUICK) {
+        bool odd = false;
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) odd |= not_finite(element(i));
+        if (!__syncthreads_or(odd)) return false;
+    } else if (pass == FINITE) {
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) {
+            if (marks.get(false, i)) element(i) = element(i) - minus_infinity<A>();
+            if (marks.get(true, i)) element(i) = element(i) + minus_infinity<A>();
+        }
+        return false;
+    } else {
+        marks.set(pass == NEGATIVES, [&](int i) { return element(i) > A(0); });
+    }
+    pass = static_cast<Pass>(pass + 1);
+    return true;
+}

@@ -12,33 +12,15 @@
 //   values    |      | on their way        | wait | weights, multiply                           |
 //
 // Shared bytes, dynamic: 2 (WARPS 16 BANDS HEAD + KEYS (HEAD + VALUE)), at least 2 WARPS 16 BANDS VALUE, through which the
-// output goes; besides 24 a row, and 2 bits for each element of the output. Numerics: products of 16-bit numbers are summed by the matrix unit, which cuts sums off at 24 bits; weights
+// output goes; besides 24 and 24 a row, and 2 bits for each element of the output. Numerics: products of 16-bit numbers are summed by the matrix unit, which cuts sums off at 24 bits; weights
 // are rounded to 16 bits for the second product, not for l. Sums l are joined across lanes only at the end.
 // Values that are not finite: see careful.cuh.
-#include "finish.cuh"
 #include "matrix16.cuh"
-#include "softmax/access.cuh"
 #include "tiles.cuh"
+#include "warp_rows.cuh"
 
-constexpr unsigned EVERY_LANE = 0xffffffffu;
 // From here on, as powers of two, the product of score and factor has no digits left behind the point to be fused with.
 constexpr float FAR_AWAY = 0x1p+20f;
-
-__device__ __forceinline__ float power_of_two(float x) {
-    float result;
-    asm("ex2.approx.f32 %0, %1;" : "=f"(result) : "f"(x));
-    return result;
-}
-
-// The larger of two numbers, and the sum, over the four lanes that share a row.
-__device__ __forceinline__ float largest_of_quad(float x) {
-    x = fmaxf(x, __shfl_xor_sync(EVERY_LANE, x, 1));
-    return fmaxf(x, __shfl_xor_sync(EVERY_LANE, x, 2));
-}
-__device__ __forceinline__ float sum_of_quad(float x) {
-    x = x + __shfl_xor_sync(EVERY_LANE, x, 1);
-    return x + __shfl_xor_sync(EVERY_LANE, x, 2);
-}
 
 // The state of the rows of a warp: lane 4 g + t has rows g and g + 8 of each band, and of their l what its columns add.
 template <int BANDS>
@@ -159,30 +141,6 @@ __device__ __forceinline__ void multiply_values(FragmentC (&o)[BANDS][VALUE / 8]
     }
 }
 
-// At the end of a pass: whether there is a further one; what was seen in this one is marked, or at last added.
-template <typename MARKS, int BANDS, int TILES>
-__device__ __forceinline__ bool another_pass(Pass& pass, FragmentC (&o)[BANDS][TILES], const MARKS& marks) {
-    const auto element = [&](int i) -> float& { return o[i / (4 * TILES)][i / 4 % TILES].of[i % 4]; };
-    constexpr int COUNT = 4 * TILES * BANDS;
-    bool odd = false;
-    if (pass == QUICK) {
-#pragma unroll
-        for (int i = 0; i < COUNT; i++) odd |= not_finite(element(i));
-        if (!__syncthreads_or(odd)) return false;
-    } else if (pass == FINITE) {
-#pragma unroll
-        for (int i = 0; i < COUNT; i++) {
-            if (marks.get(false, i)) element(i) = element(i) - minus_infinity<float>();
-            if (marks.get(true, i)) element(i) = element(i) + minus_infinity<float>();
-        }
-        return false;
-    } else {
-        marks.set(pass == NEGATIVES, [&](int i) { return element(i) > 0.0f; });
-    }
-    pass = static_cast<Pass>(pass + 1);
-    return true;
-}
-
 // HEAD and VALUE: head_dim and value_dim, up to a multiple of 32. WIDTH: elements that rows start at a multiple of, or 1.
 template <typename T, typename OPTIONS, int AXES, int HEAD, int VALUE, int WARPS, int BANDS, int KEYS, int WIDTH>
 __global__ void __launch_bounds__(32 * WARPS, 1)
@@ -206,21 +164,17 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
     const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
 
     // Which rows, and which keys.
-    const int tiles = static_cast<int>((call.rows() + BLOCK_ROWS - 1) / BLOCK_ROWS);
-    const long long part = blockIdx.x % call.parts;
-    const long long tile_of_all = blockIdx.x / call.parts;
-    const long long batch = tile_of_all / tiles;
-    // The last rows first: with a causal mask they have most keys.
-    const int first_row = (tiles - 1 - static_cast<int>(tile_of_all - batch * tiles)) * BLOCK_ROWS;
-    const int warp_row = first_row + warp * WARP_ROWS;
-    const int keys = call.keys(kv_lengths, batch);
-    const Span any = call.in_part(call.span_of_any(first_row, BLOCK_ROWS, keys), part);
-    const Span all = call.span_of_all(warp_row, WARP_ROWS, keys);
+    __shared__ BlockPlace kept;
+    const BlockPlace here = BlockPlace::of(call, BLOCK_ROWS);
+    if (threadIdx.x == 0) kept = here;
+    const int keys = call.keys(kv_lengths, here.batch);
+    const Span any = call.in_part(call.span_of_any(here.first_row, BLOCK_ROWS, keys), here.part);
+    const Span all = call.span_of_all(here.first_row + warp * WARP_ROWS, WARP_ROWS, keys);
     const int begin = any.first / KEYS * KEYS;
     const int head_dim = static_cast<int>(call.head_dim), value_dim = static_cast<int>(call.value_dim);
-    const T* const q_start = q + call.template start<Q>(batch);
-    const T* const k_start = k + call.template start<K>(batch);
-    const T* const v_start = v + call.template start<V>(batch);
+    const T* const q_start = q + call.template start<Q>(here.batch);
+    const T* const k_start = k + call.template start<K>(here.batch);
+    const T* const v_start = v + call.template start<V>(here.batch);
     const auto copy_keys = [&](int first) {
         copy_tile<T, WIDTH, KEYS, HEAD / 8, THREADS, ByRow<HEAD / 8>>(k_tile, k_start, call.stride[K], first, any, head_dim);
         end_of_copies();
@@ -232,9 +186,9 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
     const Scores<float, OPTIONS> scores(call, mask, bias);
     __shared__ RowFacts facts[BLOCK_ROWS];
     for (int row = threadIdx.x; row < BLOCK_ROWS; row += THREADS)
-        facts[row] = facts_of<OPTIONS>(call, any, first_row + row, keys, batch);
+        facts[row] = facts_of<OPTIONS>(call, any, here.first_row + row, keys, here.batch);
     const Span q_rows = {0, static_cast<int>(call.q_len)};
-    copy_tile<T, WIDTH, BLOCK_ROWS, HEAD / 8, THREADS, ByRow<HEAD / 8>>(q_tile, q_start, call.stride[Q], first_row, q_rows,
+    copy_tile<T, WIDTH, BLOCK_ROWS, HEAD / 8, THREADS, ByRow<HEAD / 8>>(q_tile, q_start, call.stride[Q], here.first_row, q_rows,
                                                                         head_dim);
     RowStates<BANDS> state;
     FragmentC o[BANDS][VALUE / 8];
@@ -308,12 +262,18 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
             if (pass == QUICK) multiply_values<T, false, VALUE>(o, p, v_place, pass);
             else multiply_values<T, true, VALUE>(o, p, v_place, pass);
         }
-        if (!another_pass(pass, o, marks)) break;
+        constexpr int COLUMN_TILES = VALUE / 8;
+        if (!another_pass<float>(pass, marks, [&](int i) -> float& {
+                return o[i / 4 / COLUMN_TILES][i / 4 % COLUMN_TILES].of[i % 4];
+            }))
+            break;
     }
 
     // Rows go out by way of shared memory, where a warp has those of its own.
     wait_for_copies();
     __syncthreads();
+    const long long batch = kept.batch, part = kept.part;
+    const int warp_row = kept.first_row + warp * WARP_ROWS;
     constexpr int CHUNKS = VALUE / 8;
     using Places = ByRow<CHUNKS>;
     uint4* const rows = memory + warp * WARP_ROWS * CHUNKS;
@@ -353,14 +313,5 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
         }
     __syncwarp();
     if (call.parts > 1) return;
-    T* const to = out + call.template start<OUT>(batch);
-    constexpr int LANES = CHUNKS % 8 == 0 ? 8 : 4;
-#pragma unroll 1
-    for (int row = lane / LANES; row < WARP_ROWS; row += 32 / LANES) {
-        if (warp_row + row >= call.rows()) break;
-        T* const start = to + call.template row<OUT>(warp_row + row);
-#pragma unroll
-        for (int chunk = lane % LANES; chunk < CHUNKS; chunk += LANES)
-            store_row_chunk<T, WIDTH>(start, rows[Places::place(row, chunk)], 8 * chunk, value_dim, call.stride[OUT][1]);
-    }
+    send_rows<T, WIDTH, CHUNKS, WARP_ROWS>(rows, out + call.template start<OUT>(batch), call, warp_row, value_dim);
 }

@@ -63,6 +63,8 @@ __device__ __forceinline__ void copy_tile(uint4* tile, const T* array, const lon
     constexpr int LANES = CHUNKS % 8 == 0 ? 8 : 4;
     constexpr int ROWS_AT_ONCE = THREADS / LANES;
     static_assert(ROWS % ROWS_AT_ONCE == 0 && ROWS_AT_ONCE % 8 == 0);
+    // Opaque, so that the compiler does not keep in registers what follows from it for every chunk.
+    asm volatile("" : "+r"(columns));
     const int own_row = threadIdx.x / LANES, own_chunk = threadIdx.x % LANES;
     const int row = first_row + own_row;
     const long long between = WIDTH > 1 ? 1 : step[1];

@@ -25,9 +25,12 @@ FMA = ("sm_75", np.dtype("f4"), "ieee", "attention_fma<float")
 FMA_DOUBLE = ("sm_75", np.dtype("f8"), None, "attention_fma<double")
 HALF = ("sm_80", np.dtype("f2"), None, "attention_half<Float16")
 HALF_BFLOAT16 = ("sm_90", BFLOAT16, None, "attention_half<Bfloat16")
+WIDE = ("sm_90", np.dtype("f4"), "tf32x3", "attention_wide<Tf32<3>")
+# The matrix instructions of float64 are others before sm_90.
+WIDE_DOUBLES = [(arch, np.dtype("f8"), None, "attention_wide<Float64") for arch in ("sm_80", "sm_90")]
 # One of each source; and those that differ from one of these only in the type.
-SOURCES = [FMA, HALF]
-FAMILIES = [*SOURCES, FMA_DOUBLE, HALF_BFLOAT16]
+SOURCES = [FMA, HALF, WIDE]
+FAMILIES = [*SOURCES, FMA_DOUBLE, HALF_BFLOAT16, *WIDE_DOUBLES]
 
 
 def kernel_of(family: tuple[Any, ...]) -> str:
@@ -126,6 +129,9 @@ def test_what_is_not_finite(family: Family, device: simulator.Device, number: fl
     assert bits(seen[20:30, :3], seen[20:30, 4:]) == bits(clean[20:30, :3], clean[20:30, 4:])
     np.testing.assert_array_equal(seen[20:30, 3].astype("f8"), number)
     assert np.isnan(seen[30:].astype("f8")).all()
+    call.k[60, 5] = 0
+    call.k[65, 5] = number
+    call.check()
 
 
 @each_source
@@ -171,9 +177,21 @@ def test_how_often_memory_is_read(family: Family, device: simulator.Device) -> N
         assert kernel.memory[direction].excess == 0
 
 
-@pytest.mark.parametrize("family", [HALF], indirect=True, ids=kernel_of)
+def test_one_product_of_tf32() -> None:
+    """Only on request: numbers are rounded to 11 bits, which is seen."""
+    family = Family("sm_90", np.dtype("f4"), "tf32", "attention_wide<Tf32<1>")
+    call = family.call((17, 24), (70, 24), 24)
+    true = call.run()
+    with family.device() as device:
+        error = np.abs(call.run() - true).max()
+    family.came(device)
+    assert 2.0**-16 < error < 2.0**-8
+
+
+@pytest.mark.parametrize("family", [HALF, WIDE], indirect=True, ids=kernel_of)
 def test_scores_so_large_that_no_digit_is_left(family: Family, device: simulator.Device) -> None:
     """The largest score of a row is not rounded away from itself."""
     q, k, v = (family.array(n, 24) for n in (16, 40, 40))
     result = cupysoft.attention(q, k, v, scale=1e20)
-    np.testing.assert_array_equal(result, v[np.argmax(q.astype("f8") @ k.astype("f8").T, axis=1)])
+    leading = v[np.argmax(q.astype("f8") @ k.astype("f8").T, axis=1)]
+    np.testing.assert_allclose(result, leading, rtol=2.0**-20)
