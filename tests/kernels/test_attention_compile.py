@@ -1,4 +1,4 @@
-"""The assembler's work on the kernels of attention: no spills, the matrix instructions that are meant, in little time."""
+"""The assembler's work on the kernels of attention: no spills, the matrix instructions that are meant, and soon done."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ MATRICES: dict[str, set[str]] = {
     "attention_half<Float16": {"HMMA.16816.F32"},
     "attention_half<Bfloat16": {"HMMA.16816.F32.BF16"},
     "attention_wide<Tf32": {"HMMA.1688.F32.TF32"},
-    "attention_wide<Float64": {"DMMA.8x8x4", "DMMA.16x8x8"},
+    "attention_wide<Float64": {"DMMA.884", "DMMA.16", "DMMA.8"},
 }
 
 
