@@ -150,9 +150,12 @@ def log2_words(steps: int, sizes: tuple[int, ...]) -> tuple[float, ...]:
 
 
 def exp_table(steps: int, words: int) -> Words:
-    """2^(j/steps) for j in range(steps)."""
-    step = log2(_TABLE_BITS) // steps
-    return _table([_whole(exp(j * step, _TABLE_BITS)) for j in range(steps)], words)
+    """2^(j/steps) for j in range(steps); each product adds a few units of the last bit, which is far below the words."""
+    step = _whole(exp(log2(_TABLE_BITS) // steps, _TABLE_BITS))
+    powers = [1 << _TABLE_BITS]
+    for _ in range(steps - 1):
+        powers.append(powers[-1] * step >> _TABLE_BITS)
+    return _table(powers, words)
 
 
 def _whole(parts: tuple[int, int]) -> int:
