@@ -150,7 +150,7 @@ def log2_words(steps: int, sizes: tuple[int, ...]) -> tuple[float, ...]:
 
 
 def exp_table(steps: int, words: int) -> Words:
-    """2^(j/steps) for j in range(steps); each product adds a few units of the last bit, which is far below the words."""
+    """2^(j/steps) for j in range(steps); each product adds a few units of the last bit, far below the words."""
     step = _whole(exp(log2(_TABLE_BITS) // steps, _TABLE_BITS))
     powers = [1 << _TABLE_BITS]
     for _ in range(steps - 1):
