@@ -82,7 +82,7 @@ __device__ __forceinline__ void copy_tile(uint4* tile, const T* array, const lon
             if constexpr (BYTES >= 4) {
 #pragma unroll
                 for (int at = 0; at < VECTOR; at += WIDTH)
-                    copy_later<BYTES>(to + m * 16 + at * SIZE, from + (m * VECTOR + at) * SIZE,
+                    copy_later<BYTES>(to + m * 16 + at * SIZE, from + (m * VECTOR + at) * between * SIZE,
                                       min(max(left - at, 0), WIDTH) * SIZE);
             } else {
                 unsigned long long words[2] = {0, 0};
