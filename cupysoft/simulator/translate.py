@@ -85,7 +85,7 @@ def translate(
     step = _step(e, len(flow.blocks), entries)
     starts = [block.first for block in flow.blocks]
     instructions = [instruction for block in flow.blocks for instruction in block.instructions]
-    places = [layout.offsets[companion(name).name] for name in unset]
+    places = [layout.offsets[companion(name).name] for name in unset if name in followed]
     run, barriers = run_text(text, flow, strict=checks.enabled, fast=fast, unset=places)
     return Translation(text.text(step, quick, run), layout, instructions, starts, barriers, kernel.variables)
 

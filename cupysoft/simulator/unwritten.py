@@ -14,6 +14,8 @@ from .ptx import Function, Instruction, Register, Vector
 
 __all__ = ["companion", "deciding", "follow", "sources"]
 
+#: Beyond that many registers none is followed: it would take longer than all the rest.
+_MOST = 256
 #: These may drop bits of an operand: a result counts as unwritten where all operands are.
 _BITWISE = frozenset(("and", "or", "xor", "not", "cnot", "lop3", "shl", "shr", "shf", "bfe", "bfi", "prmt", "bmsk"))
 #: What comes from memory, or from other lanes, counts as written.
@@ -51,18 +53,10 @@ def deciding(instruction: Instruction) -> Iterator[Register]:
 
 
 def follow(kernel: Function, flow: Flow) -> frozenset[str]:
-    """Give companions to the registers that may be read before they are written, and to all that they reach."""
-    found = set(flow.blocks[0].live_in) if flow.blocks else set()
-    code = [each for block in flow.blocks for each in block.instructions]
-    grown = bool(found)
-    while grown:
-        grown = False
-        for instruction in code:
-            read = [*sources(instruction)[0], *([instruction.predicate] if instruction.predicate else [])]
-            if any(register.name in found for register in read):
-                new = {register.name for register in definitions(instruction)} - found
-                found |= new
-                grown = grown or bool(new)
+    """Give companions to the registers that may hold nothing somewhere, or what was made of nothing."""
+    found = _reached(flow)
+    if len(found) > _MOST:
+        return frozenset()
     for name in found:
         kernel.registers[companion(name).name] = "pred"
     for block in flow.blocks:
@@ -70,6 +64,39 @@ def follow(kernel: Function, flow: Flow) -> frozenset[str]:
         block.live_out = _with_companions(block.live_out, found)
     flow.crossing |= _with_companions(frozenset(flow.crossing), found)
     return frozenset(found)
+
+
+def _reached(flow: Flow) -> set[str]:
+    """Registers that may be unwritten after some instruction: what each block passes on, to a fixed point."""
+    entries: dict[int, set[str]] = {0: set(flow.blocks[0].live_in)}
+    found, waiting = set(entries[0]), {0}
+    while waiting:
+        number = min(waiting)
+        waiting.discard(number)
+        block = flow.blocks[number]
+        here = entries[number] & block.live_in
+        for instruction in block.instructions:
+            _pass(instruction, here)
+            found |= here
+        for successor in block.successors:
+            if successor < len(flow.blocks) and not here <= entries.setdefault(successor, set()):
+                entries[successor] |= here
+                waiting.add(successor)
+    return found
+
+
+def _pass(instruction: Instruction, here: set[str]) -> None:
+    """Take one instruction's results into, or out of, the registers that may be unwritten."""
+    targets = {register.name for register in definitions(instruction)}
+    if not targets:
+        return
+    registers, together = sources(instruction)
+    read = {register.name for register in registers}
+    spoilt = bool(read) and read <= here if together else bool(read & here)
+    if spoilt or (instruction.predicate is not None and instruction.predicate.name in here):
+        here |= targets
+    elif instruction.predicate is None:
+        here -= targets
 
 
 def _with_companions(names: frozenset[str], followed: set[str]) -> frozenset[str]:
