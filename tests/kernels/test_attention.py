@@ -134,6 +134,18 @@ def test_what_is_not_finite(family: Family, device: simulator.Device, number: fl
     call.check()
 
 
+@pytest.mark.parametrize("family", [*SOURCES, WIDE_DOUBLES[1]], indirect=True, ids=kernel_of)
+def test_columns_that_lie_apart(family: Family, device: simulator.Device) -> None:
+    """Turned, reversed, and every second one: read where they are."""
+    turned, reversed_, second = (
+        family.array(24, 40).copy().T[:, :20],
+        family.array(70, 20).copy()[::-1, ::-1],
+        family.array(70, 24)[:, ::2],
+    )
+    options = {"precision": family.precision} if family.precision else {}
+    AttentionCall(turned, reversed_, second, options).check()
+
+
 @each_source
 def test_parts(family: Family, device: simulator.Device) -> None:
     """Few queries and many keys: blocks share the keys out."""
