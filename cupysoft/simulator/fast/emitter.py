@@ -147,7 +147,7 @@ class FastEmitter(Emitter):
         """Store registers of all lanes in the warp's state."""
         for name in sorted(names):
             own = self.own_type(name)
-            value = self._view(name, own)
+            value = self._spread(name, own)
             for strip in range(self.strips):
                 place = self.register_place(name, strip)
                 if own == "i1":
@@ -177,7 +177,14 @@ class FastEmitter(Emitter):
         for name in sorted(names):
             if self.is_scalar(name):
                 own = self.own_type(name)
-                self._store_strips(name, own, tuple(self._view(name, own)))
+                self._store_strips(name, own, self._spread(name, own))
+
+    def _spread(self, name: str, own: str) -> Value:
+        """Return the lanes of a register, those of a scalar made here, so that code which goes on does without."""
+        value = self._view(name, own)
+        if isinstance(value, Affine):
+            return self.affine(own, value.base, value.step)
+        return self.splat(own, value.scalar) if isinstance(value, Uniform) else value
 
     def narrow(self, names: frozenset[str]) -> str:
         """Make scalars of what a region wrote, behind it; return an ``i1``: whether one of them is none."""
