@@ -18,8 +18,9 @@ import numpy as np
 from benchmarks.measure import table
 from cupysoft.arrays import layout
 from cupysoft.ops import plans
+from cupysoft.ops.plans_float32 import prefers_float32
 from cupysoft.runtime.plan import Plan
-from cupysoft.simulator.profile.processors import processor
+from cupysoft.simulator.profile.processors import Processor, processor
 from cupysoft.simulator.profile.slots import slots_of_plan
 
 GPUS = ("A100", "H100", "B200", "RTX 5090")
@@ -40,27 +41,38 @@ def main() -> None:
     for function in options.functions.split(","):
         for dtype in options.dtypes.split(","):
             print(f"\n{function}, {dtype}: instructions issued an element / at full bandwidth")
-            print(table([row(function, dtype, length, gpu) for length in lengths for gpu in options.gpus.split(",")]))
+            lines = (rows(function, dtype, length, gpu) for length in lengths for gpu in options.gpus.split(","))
+            print(table([each for some in lines for each in some]))
 
 
-def row(function: str, dtype: str, length: int, gpu: str) -> dict[str, object]:
-    """One line: what is issued on each pipe, beside what may be."""
-    plan = plan_of(function, np.dtype(getattr(ml_dtypes, dtype, dtype)), length)
-    found = slots_of_plan(plan, np.dtype(getattr(ml_dtypes, dtype, dtype)).itemsize, processor(gpu))
+def rows(function: str, dtype: str, length: int, gpu: str) -> list[dict[str, object]]:
+    """One line for each way there is: what is issued on each pipe, beside what may be."""
+    kind, of = np.dtype(getattr(ml_dtypes, dtype, dtype)), processor(gpu)
+    ways = {float32: plan_of(function, kind, length, float32) for float32 in (False, True)}
+    if ways[False].kernels == ways[True].kernels:
+        return [line(ways[False], kind.itemsize, of, length, True)]
+    preferred = prefers_float32(kind, of.arch)
+    return [line(plan, kind.itemsize, of, length, float32 == preferred) for float32, plan in ways.items()]
+
+
+def line(plan: Plan, itemsize: int, of: Processor, length: int, chosen: bool) -> dict[str, object]:
+    """One way of computing."""
+    found = slots_of_plan(plan, itemsize, of)
     return {
         "row": length,
         "kernel": plan.steps[0].kernel.name.split("<")[0],
-        "GPU": gpu,
+        "GPU": of.name,
+        "chosen": "yes" if chosen else "",
         **{pipe: f"{found.issued[pipe]:.1f} / {found.budget[pipe]:.0f}" for pipe in SHOWN},
         "binds": found.binds,
         "bandwidth": f"{found.share:.0%}",
     }
 
 
-def plan_of(function: str, dtype: np.dtype, length: int) -> Plan:
+def plan_of(function: str, dtype: np.dtype, length: int, float32: bool) -> Plan:
     """Plan rows of contiguous, aligned arrays."""
     rows = layout((64, length), (1,), [(length, 1), (length, 1)])
-    return plans.softmax(rows, dtype, (16, 16), log=function == "log_softmax")
+    return plans.softmax(rows, dtype, (16, 16), log=function == "log_softmax", float32=float32)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,11 @@ def _compile(options: argparse.Namespace) -> int:
         if options.dtype is None and known_dtypes() != DTYPES:
             print("cupysoft: bfloat16 is left out; it comes with: pip install ml_dtypes", file=sys.stderr)
         calls = all_calls(options.operation, options.dtype, options.columns)
-    done = compile_all(options.arch, kernels_of(calls), progress, options.kind)
+    done = [
+        each
+        for arch in dict.fromkeys(options.arch)
+        for each in compile_all([arch], kernels_of(calls, arch), progress, options.kind)
+    ]
     folder = next((each.result.path.parent for each in done if each.result.path is not None), None)
     print(f"{len(done)} kernels in {folder or 'no folder: the cache is in memory only (see CUPYSOFT_CACHE_DIR)'}")
     return 0 if folder else 1

@@ -2,6 +2,7 @@
 
 from cupysoft.host.attention import attention
 from cupysoft.host.attention_parts import Part, attention_part, finish_attention, join_attention
+from cupysoft.host.fast import fast_log_softmax, fast_logsumexp, fast_softmax
 from cupysoft.host.logsumexp import logsumexp
 from cupysoft.host.parts import merge_states, state_logsumexp, state_of, state_softmax
 from cupysoft.host.softmax import log_softmax, softmax
@@ -12,6 +13,9 @@ __all__ = [
     "State",
     "attention",
     "attention_part",
+    "fast_log_softmax",
+    "fast_logsumexp",
+    "fast_softmax",
     "finish_attention",
     "join_attention",
     "log_softmax",

@@ -8,9 +8,18 @@ from typing import Any, Protocol
 import numpy as np
 
 from cupysoft.arrays import accepted_dtype, common_dtype
-from cupysoft.errors import OutError, ShapeError
+from cupysoft.errors import ArgumentError, OutError, ShapeError
 
-__all__ = ["Owner", "address", "broadcast_shape", "checked_out", "is_weak", "operand_dtype", "same_view"]
+__all__ = [
+    "Owner",
+    "address",
+    "broadcast_shape",
+    "checked_out",
+    "is_fast",
+    "is_weak",
+    "operand_dtype",
+    "same_view",
+]
 
 # Steps that NumPy may spend on deciding whether two views share an element, before they count as sharing.
 OVERLAP_WORK = 10_000
@@ -137,3 +146,10 @@ def same_view(x: Any, out: Any) -> bool:
 def address(array: Any) -> int:
     """Address of the first element."""
     return int(array.ctypes.data if isinstance(array, np.ndarray) else array.data.ptr)
+
+
+def is_fast(function: str, precision: object) -> bool:
+    """Whether results may be a few ulp from the truth; else they are correctly rounded."""
+    if precision not in ("exact", "fast"):
+        raise ArgumentError(f'{function}: precision is {precision!r}; expected "exact" or "fast"')
+    return precision == "fast"

@@ -14,6 +14,9 @@ from cupysoft.runtime.plan import KernelRef, Plan
 
 __all__ = ["OPERATIONS", "Call", "any_rows", "kernels_of", "stand_in"]
 
+# The architecture that calls are planned for where nobody names one: that of the simulated device.
+USUAL = "sm_90"
+
 OPERATIONS = ("softmax", "log_softmax", "logsumexp", "SoftmaxState")
 
 # Many rows, as far as plans see: their number decides only grids. Along the first axis it is also how far columns lie
@@ -56,14 +59,14 @@ class Call:
         """The shape that is reduced."""
         return np.broadcast_shapes(self.shape, self.weights or (1,))
 
-    def plan(self) -> Plan:
-        """Plan it as the call itself will, on arrays that nobody reads."""
+    def plan(self, arch: str = USUAL) -> Plan:
+        """Plan it as the call itself will on that architecture, on arrays that nobody reads."""
         x = np.broadcast_to(stand_in(self.shape, self.dtype), self.joint)
         kept = tuple(n for i, n in enumerate(self.joint) if i not in self.axes)
         if self.operation == "SoftmaxState":
             return device.plan_state(x, self.axes, stand_in(kept, np.dtype(np.float64)))
         if self.operation != "logsumexp":
-            return device.plan_softmax(x, self.axes, x, log=self.operation == "log_softmax")
+            return device.plan_softmax(x, self.axes, x, log=self.operation == "log_softmax", arch=arch)
         inputs = [x]
         if self.weights is not None:
             inputs.append(np.broadcast_to(stand_in(self.weights, self.dtype), self.joint))
@@ -89,9 +92,9 @@ def any_rows(columns: int, axis: int) -> tuple[tuple[int, ...], ...]:
     return (columns, 1), (columns, _FEW), (columns, _MANY)
 
 
-def kernels_of(calls: Iterable[Call]) -> tuple[KernelRef, ...]:
-    """Give the kernels of calls, each once."""
-    return tuple(dict.fromkeys(kernel for call in calls for kernel in call.plan().kernels))
+def kernels_of(calls: Iterable[Call], arch: str = USUAL) -> tuple[KernelRef, ...]:
+    """Give the kernels of calls on an architecture, each once."""
+    return tuple(dict.fromkeys(kernel for call in calls for kernel in call.plan(arch).kernels))
 
 
 _MEMORY = np.zeros(2 * device.WIDEST, np.uint8)

@@ -8,7 +8,9 @@ from typing import Any
 
 from cupysoft.arrays import layout
 from cupysoft.ops import plans
+from cupysoft.ops import plans_fast as fast_plans
 from cupysoft.ops.arguments import address
+from cupysoft.ops.plans_float32 import prefers_float32
 from cupysoft.ops.target import StateArrays
 from cupysoft.runtime.launch import run
 from cupysoft.runtime.plan import Plan
@@ -20,24 +22,30 @@ WIDEST = 16
 
 # A plan is a value that follows from its arguments: the same call need not be planned twice.
 _softmax_plan = functools.lru_cache(1024)(plans.softmax)
+_fast_plan = functools.lru_cache(1024)(fast_plans.fast)
 _logsumexp_plan = functools.lru_cache(1024)(plans.logsumexp)
 _state_plan = functools.lru_cache(1024)(plans.state)
 
 
-def softmax(device: Any, x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> None:
+def softmax(device: Any, x: Any, axes: tuple[int, ...], out: Any, *, log: bool, fast: bool = False) -> None:
     """Write softmax, or its logarithm, of `x` over `axes` to `out`."""
     x, target = readable(x), out if is_readable(out) else out.copy()
-    run(plan_softmax(x, axes, target, log=log), {"x": x, "out": target}, device)
+    plan = plan_fast("LogSoftmax" if log else "Softmax", x, axes, target) if fast else None
+    run(plan or plan_softmax(x, axes, target, log=log, arch=device.arch), {"x": x, "out": target}, device)
     if target is not out:
         out[...] = target
 
 
-def logsumexp(device: Any, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None) -> None:
+def logsumexp(
+    device: Any, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None, *, fast: bool = False
+) -> None:
     """Write the logarithm of sum(b exp(a)) over `axes` to `out`, and its sign to `sign`."""
     results = {"out": out} if sign is None else {"out": out, "sign": sign}
     targets = {role: array if is_readable(array) else array.copy() for role, array in results.items()}
     inputs = {"x": readable(a)} if b is None else {"x": readable(a), "b": readable(b)}
-    run(plan_logsumexp([*inputs.values()], axes, [*targets.values()]), {**inputs, **targets}, device)
+    plain = fast and b is None and sign is None
+    plan = plan_fast("LogSumExp", inputs["x"], axes, targets["out"]) if plain else None
+    run(plan or plan_logsumexp([*inputs.values()], axes, [*targets.values()]), {**inputs, **targets}, device)
     for role, array in results.items():
         if targets[role] is not array:
             array[...] = targets[role]
@@ -52,10 +60,17 @@ def state_of(device: Any, xp: Any, x: Any, axes: tuple[int, ...]) -> StateArrays
     return m, l_hi, l_lo
 
 
-def plan_softmax(x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> Plan:
-    """Plan softmax, or its logarithm; only the places of the elements are looked at."""
+def plan_softmax(x: Any, axes: tuple[int, ...], out: Any, *, log: bool, arch: str) -> Plan:
+    """Plan softmax, or its logarithm, for an architecture; only the places of the elements are looked at."""
     rows = layout(x.shape, axes, [strides(x), strides(out)])
-    return _softmax_plan(rows, x.dtype, alignments(x, out), log=log, in_place=address(x) == address(out))
+    in_place, float32 = address(x) == address(out), prefers_float32(x.dtype, arch)
+    return _softmax_plan(rows, x.dtype, alignments(x, out), log=log, in_place=in_place, float32=float32)
+
+
+def plan_fast(function: str, x: Any, axes: tuple[int, ...], out: Any) -> Plan | None:
+    """Plan an operation of one input in float32, where that is faster than the exact kernels."""
+    steps = strides(out) if out.ndim == x.ndim and function != "LogSumExp" else spread(strides(out), axes, x.ndim)
+    return _fast_plan(function, layout(x.shape, axes, [strides(x), steps]), x.dtype, alignments(x, out))
 
 
 def plan_logsumexp(inputs: Sequence[Any], axes: tuple[int, ...], results: Sequence[Any]) -> Plan:

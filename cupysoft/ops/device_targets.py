@@ -34,13 +34,15 @@ class _ByKernels(ABC):
     def elementwise(self) -> Factory:
         """The class ElementwiseKernel of the library."""
 
-    def softmax(self, x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> None:
+    def softmax(self, x: Any, axes: tuple[int, ...], out: Any, *, log: bool, fast: bool = False) -> None:
         """Run the plan of the kernels."""
-        compute.softmax(self.device, x, axes, out, log=log)
+        compute.softmax(self.device, x, axes, out, log=log, fast=fast)
 
-    def logsumexp(self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None) -> None:
+    def logsumexp(
+        self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None, fast: bool = False
+    ) -> None:
         """Run the plan of the kernels."""
-        compute.logsumexp(self.device, a, axes, b, out, sign)
+        compute.logsumexp(self.device, a, axes, b, out, sign, fast=fast)
 
     def state_of(self, x: Any, axes: tuple[int, ...]) -> StateArrays:
         """Run the plan of the kernels."""

@@ -71,13 +71,21 @@ class HostTarget:
         except np.exceptions.TooHardError:
             return True
 
-    def softmax(self, x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> None:
+    def softmax(self, x: Any, axes: tuple[int, ...], out: Any, *, log: bool, fast: bool = False) -> None:
         """Compute in NumPy."""
-        (host.log_softmax if log else host.softmax)(x, axes, out)
+        if fast:
+            (host.fast_log_softmax if log else host.fast_softmax)(x, axes, out)
+        else:
+            (host.log_softmax if log else host.softmax)(x, axes, out)
 
-    def logsumexp(self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None) -> None:
+    def logsumexp(
+        self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None, fast: bool = False
+    ) -> None:
         """Compute in NumPy."""
-        host.logsumexp(a, axes, b, out, sign)
+        if fast and b is None and sign is None and a.dtype.kind != "c":
+            host.fast_logsumexp(a, axes, out)
+        else:
+            host.logsumexp(a, axes, b, out, sign)
 
     def state_of(self, x: Any, axes: tuple[int, ...]) -> StateArrays:
         """Compute in NumPy."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from cupysoft.arrays import Layout
+from cupysoft.ops.plans_float32 import holds_plainly
 from cupysoft.ops.plans_settle import Open
 from cupysoft.ops.plans_view import VECTOR_BYTES, View, access_type, by_columns, view_of
 from cupysoft.ops.plans_weighted import element_type, general_logsumexp
@@ -21,6 +22,7 @@ from cupysoft.runtime.plan import Argument, Extent, KernelRef, Plan, Scratch, St
 __all__ = ["logsumexp", "softmax", "state"]
 
 _ROWS = "softmax/rows.cu"
+_ROWS_FLOAT32 = "softmax/rows32.cu"
 _COLUMNS = "softmax/columns.cu"
 
 # A thread holds 16 elements in registers at most, 8 of float64: with their exponentials in float64 that is 32
@@ -54,6 +56,7 @@ def softmax(
     log: bool,
     in_place: bool = False,
     first_tier: int = 1,
+    float32: bool = False,
 ) -> Plan:
     """Plan softmax, or log_softmax.
 
@@ -71,6 +74,8 @@ def softmax(
         Whether `out` will be `x` itself.
     first_tier : int
         For tests: 2 or 3 to have every row decided by that tier (kernels/softmax/settled.cuh).
+    float32 : bool
+        Whether float32 shall do what it can in the place of float64, for the same bits (kernels/softmax/rows32.cu).
 
     Returns
     -------
@@ -78,7 +83,9 @@ def softmax(
         Roles ``"x"`` and ``"out"``.
     """
     left_open = Open(in_place, first_tier)
-    return _settled(_Operation("LogSoftmax" if log else "Softmax", dtype, True, left_open), layout, alignment)
+    float32 = float32 and not log and dtype.itemsize <= 4
+    operation = _Operation("LogSoftmax" if log else "Softmax", dtype, True, left_open, float32)
+    return _settled(operation, layout, alignment)
 
 
 def logsumexp(
@@ -139,13 +146,15 @@ def state(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int]) -> Pla
 class _Operation:
     """An operation of kernels/softmax/operations.cuh on one dtype.
 
-    `elements`: a result for each element; `left_open`: what becomes of rows in doubt, None where nothing is rounded.
+    `elements`: a result for each element; `left_open`: what becomes of rows in doubt, None where nothing is rounded;
+    `float32`: whether there are kernels for it that work in float32, and these are wanted.
     """
 
     name: str
     dtype: np.dtype[Any]
     elements: bool
     left_open: Open | None
+    float32: bool = False
 
     @property
     def type(self) -> str:
@@ -173,6 +182,13 @@ class _Operation:
         if self.left_open is None:
             return "m", "l_hi", "l_lo"
         return self.left_open.arguments(self.left_open.options)
+
+    def held_rows(self, kernel: str, size: int, chunks: int, access: str, view: View, plainly: bool) -> KernelRef:
+        """The kernel for rows that so many lanes, or warps, hold in so many rounds."""
+        if not self.float32 or not plainly or (kernel == "softmax_warp" and (size < 32 or chunks == 1)):
+            return self.direct(kernel, _ROWS, (size, chunks, access), view)
+        sizes = (chunks,) if kernel == "softmax_warp" else (size, chunks)
+        return self.direct(f"{kernel}_floats", _ROWS_FLOAT32, (*sizes, access), view)
 
     def direct(self, kernel: str, source: str, arguments: Sequence[object], view: View) -> KernelRef:
         """The kernel that goes from x to the outputs."""
@@ -209,13 +225,15 @@ def _by_rows(operation: _Operation, layout: Layout, alignment: Sequence[int]) ->
     arrays = (0, 1) if operation.elements else (0,)
     access = access_type(layout, operation.dtype, alignment, arrays, lanes=lanes)
     view = view_of(layout, 2)
+    plainly = holds_plainly(layout, access)
     arguments: tuple[Argument, ...] = ("x", view.value, *operation.outputs)
     if vectors <= 32 * most:
-        kernel = operation.direct("softmax_warp", _ROWS, (lanes, _power_of_two(-(-vectors // lanes)), access), view)
+        chunks = _power_of_two(-(-vectors // lanes))
+        kernel = operation.held_rows("softmax_warp", lanes, chunks, access, view, plainly)
         return Plan((Step(kernel, (-(-layout.rows * lanes // _THREADS), 1, 1), (_THREADS, 1, 1), 0, arguments),))
     if vectors <= 32 * most * _WARPS:
         warps = _power_of_two(-(-vectors // (32 * most)))
-        kernel = operation.direct("softmax_block", _ROWS, (warps, most, access), view)
+        kernel = operation.held_rows("softmax_block", warps, most, access, view, plainly)
         return Plan((Step(kernel, (layout.rows, 1, 1), (32 * warps, 1, 1), 0, arguments),))
     block = (32 * _WARPS, 1, 1)
     if operation.elements and vectors * VECTOR_BYTES <= _SHARED_BYTES:

@@ -10,7 +10,7 @@ import numpy as np
 
 from cupysoft.arrays import normalize_axes, real_dtype
 from cupysoft.errors import OutError
-from cupysoft.ops.arguments import broadcast_shape, checked_out, operand_dtype
+from cupysoft.ops.arguments import broadcast_shape, checked_out, is_fast, operand_dtype
 from cupysoft.ops.target import Target
 from cupysoft.ops.targets import target_of
 
@@ -28,8 +28,11 @@ class Result:
     dtype: np.dtype[Any]
 
 
-def logsumexp(a: Any, axis: Any, b: Any | None, keepdims: bool, return_sign: bool, out: Any | None) -> Any:
+def logsumexp(
+    a: Any, axis: Any, b: Any | None, keepdims: bool, return_sign: bool, out: Any | None, precision: Any = "exact"
+) -> Any:
     """Check the arguments, choose the target, compute, and give the results their shapes."""
+    fast = is_fast(FUNCTION, precision)
     target = target_of(FUNCTION, {"a": a, "b": b})
     operands = [("a", a, target.array(FUNCTION, "a", a))]
     if b is not None:
@@ -43,7 +46,7 @@ def logsumexp(a: Any, axis: Any, b: Any | None, keepdims: bool, return_sign: boo
     with target.scope():
         inputs = [target.convert(array, dtype) for _, _, array in operands]
         inputs = [each if each.shape == shape else target.xp.broadcast_to(each, shape) for each in inputs]
-        arrays = _compute(target, inputs, axes, wanted)
+        arrays = _compute(target, inputs, axes, wanted, fast)
     if out is not None:
         return (out[0], out[1]) if return_sign else out
     shaped = [array.reshape(final) if final else array[()] for array in arrays]
@@ -71,7 +74,7 @@ def _wanted(
     return [Result(array, shape, each) for array, each in zip(pair, dtypes, strict=True)]
 
 
-def _compute(target: Target, inputs: list[Any], axes: tuple[int, ...], wanted: list[Result]) -> list[Any]:
+def _compute(target: Target, inputs: list[Any], axes: tuple[int, ...], wanted: list[Result], fast: bool) -> list[Any]:
     """Compute into what was given where that is safe, else into new arrays that are copied over at the end."""
     shape = inputs[0].shape
     kept = tuple(n for i, n in enumerate(shape) if i not in axes)
@@ -81,7 +84,7 @@ def _compute(target: Target, inputs: list[Any], axes: tuple[int, ...], wanted: l
             arrays.append(target.xp.empty(kept, result.dtype))
         else:
             arrays.append(_without(result.array, axes if len(result.shape) == len(shape) else ()))
-    _fill(target, inputs, axes, arrays)
+    _fill(target, inputs, axes, arrays, fast)
     for result, array in zip(wanted, arrays, strict=True):
         if result.array is not None and not target.overlap(result.array, array):
             target.assign(result.array, array.reshape(result.shape))
@@ -93,7 +96,7 @@ def _without(array: Any, axes: tuple[int, ...]) -> Any:
     return array[(*(0 if i in axes else slice(None) for i in range(array.ndim)), ...)]
 
 
-def _fill(target: Target, inputs: list[Any], axes: tuple[int, ...], arrays: list[Any]) -> None:
+def _fill(target: Target, inputs: list[Any], axes: tuple[int, ...], arrays: list[Any], fast: bool) -> None:
     """Write the result, and the sign if there are two arrays to write to."""
     shape = inputs[0].shape
     if math.prod(shape[axis] for axis in axes) == 0:
@@ -103,4 +106,4 @@ def _fill(target: Target, inputs: list[Any], axes: tuple[int, ...], arrays: list
             target.assign(sign, 0)
     elif math.prod(shape) > 0:
         weights = inputs[1] if len(inputs) > 1 else None
-        target.logsumexp(inputs[0], axes, weights, arrays[0], arrays[1] if len(arrays) > 1 else None)
+        target.logsumexp(inputs[0], axes, weights, arrays[0], arrays[1] if len(arrays) > 1 else None, fast=fast)

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Any, SupportsIndex
+from typing import Any, Literal, SupportsIndex, TypeAlias
 
 from cupysoft.arrays import normalize_axes
 from cupysoft.errors import ShapeError
 from cupysoft.ops import reduction
-from cupysoft.ops.arguments import checked_out, operand_dtype, same_view
+from cupysoft.ops.arguments import checked_out, is_fast, operand_dtype, same_view
 from cupysoft.ops.target import Target
 from cupysoft.ops.targets import target_of
 
 __all__ = ["log_softmax", "logsumexp", "softmax"]
 
+Precision: TypeAlias = Literal["exact", "fast"]
 
-def softmax(x: Any, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = None, *, out: Any | None = None) -> Any:
+
+def softmax(
+    x: Any,
+    axis: SupportsIndex | tuple[SupportsIndex, ...] | None = None,
+    *,
+    out: Any | None = None,
+    precision: Precision = "exact",
+) -> Any:
     """Softmax of `x` over `axis`: ``exp(x) / sum(exp(x))``.
 
     Parameters
@@ -27,6 +35,10 @@ def softmax(x: Any, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = Non
         element is a row of its own.
     out : array, optional
         Where to write the result: same shape, the result's dtype, same device. It may be `x` itself.
+    precision : {"exact", "fast"}
+        ``"fast"`` is plain float32 for types of at most 32 bits, with the exponential of the hardware: a few ulp from
+        the truth, closer than SciPy in float32, but no longer the same bits everywhere. On a device it is for rows of
+        up to 65536 elements along the fastest axis; others, and float64 on a device, are exact all the same.
 
     Returns
     -------
@@ -85,11 +97,15 @@ def softmax(x: Any, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = Non
     >>> float(x.sum().round(12))
     1.0
     """
-    return _normalized("softmax", x, axis, out, log=False)
+    return _normalized("softmax", x, axis, out, precision, log=False)
 
 
 def log_softmax(
-    x: Any, axis: SupportsIndex | tuple[SupportsIndex, ...] | None = None, *, out: Any | None = None
+    x: Any,
+    axis: SupportsIndex | tuple[SupportsIndex, ...] | None = None,
+    *,
+    out: Any | None = None,
+    precision: Precision = "exact",
 ) -> Any:
     """Logarithm of the softmax of `x` over `axis`: ``x - logsumexp(x)``.
 
@@ -101,6 +117,8 @@ def log_softmax(
         Axes over which ``exp`` of the result sums to one. None, the default, takes all axes.
     out : array, optional
         Where to write the result: same shape, the result's dtype, same device. It may be `x` itself.
+    precision : {"exact", "fast"}
+        As for `softmax`.
 
     Returns
     -------
@@ -139,7 +157,7 @@ def log_softmax(
     >>> cupysoft.log_softmax([0, 0], axis=0).round(4)
     array([-0.6931, -0.6931])
     """
-    return _normalized("log_softmax", x, axis, out, log=True)
+    return _normalized("log_softmax", x, axis, out, precision, log=True)
 
 
 def logsumexp(
@@ -150,6 +168,7 @@ def logsumexp(
     return_sign: bool = False,
     *,
     out: Any | None = None,
+    precision: Precision = "exact",
 ) -> Any:
     """Logarithm of the sum of exponentials: ``log(sum(b * exp(a)))`` over `axis`, without overflow.
 
@@ -169,6 +188,8 @@ def logsumexp(
         Return the logarithm of the sum's absolute value together with its sign. Else a negative sum gives NaN.
     out : array or pair of arrays, optional
         Where to write the result: its shape, its dtype, same device; with `return_sign` a pair for result and sign.
+    precision : {"exact", "fast"}
+        As for `softmax`. Sums with weights, signs or complex numbers are exact all the same.
 
     Returns
     -------
@@ -212,11 +233,12 @@ def logsumexp(
     >>> cupysoft.logsumexp([1.0, 2.0], b=[1, -1], return_sign=True)
     (np.float64(1.5413248546129181), np.float64(-1.0))
     """
-    return reduction.logsumexp(a, axis, b, bool(keepdims), bool(return_sign), out)
+    return reduction.logsumexp(a, axis, b, bool(keepdims), bool(return_sign), out, precision)
 
 
-def _normalized(function: str, x: Any, axis: Any, out: Any | None, *, log: bool) -> Any:
+def _normalized(function: str, x: Any, axis: Any, out: Any | None, precision: object, *, log: bool) -> Any:
     """Check the arguments, choose the target, and compute softmax or its logarithm."""
+    fast = is_fast(function, precision)
     target = target_of(function, {"x": x})
     array = target.array(function, "x", x)
     shape = tuple(array.shape)
@@ -234,13 +256,13 @@ def _normalized(function: str, x: Any, axis: Any, out: Any | None, *, log: bool)
         if result is None:
             result = target.xp.empty_like(array)
         lines = shape or (1,)
-        _compute(target, array.reshape(lines), axes, result.reshape(lines), log=log)
+        _compute(target, array.reshape(lines), axes, result.reshape(lines), log=log, fast=fast)
     if out is not None:
         return out
     return result if shape else result[()]
 
 
-def _compute(target: Target, x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> None:
+def _compute(target: Target, x: Any, axes: tuple[int, ...], out: Any, *, log: bool, fast: bool) -> None:
     """Compute into `out`, from a copy of `x` where the two share memory in another way than being the same view."""
     if x.size == 0:
         return
@@ -248,4 +270,4 @@ def _compute(target: Target, x: Any, axes: tuple[int, ...], out: Any, *, log: bo
         copy = target.xp.empty(x.shape, x.dtype)
         target.assign(copy, x)
         x = copy
-    target.softmax(x, axes, out, log=log)
+    target.softmax(x, axes, out, log=log, fast=fast)

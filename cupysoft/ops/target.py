@@ -50,10 +50,12 @@ class Target(Protocol):
     def overlap(self, first: Any, second: Any) -> bool:
         """Whether two arrays may share an element."""
 
-    def softmax(self, x: Any, axes: tuple[int, ...], out: Any, *, log: bool) -> None:
-        """Write softmax, or its logarithm, of `x` over `axes` to `out`."""
+    def softmax(self, x: Any, axes: tuple[int, ...], out: Any, *, log: bool, fast: bool = False) -> None:
+        """Write softmax, or its logarithm, of `x` over `axes` to `out`; correctly rounded, or fast."""
 
-    def logsumexp(self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None) -> None:
+    def logsumexp(
+        self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None, fast: bool = False
+    ) -> None:
         """Write the logarithm of sum(b exp(a)) over `axes` to `out`, and its sign to `sign`."""
 
     def state_of(self, x: Any, axes: tuple[int, ...]) -> StateArrays:

@@ -90,15 +90,16 @@ def warmup(
     ('softmax_block<LogSoftmax<double>...>', 'settle<...>')
     """
     calls = calls_of(operations, dtypes, columns, shape=shape, axis=axis, b=b, return_sign=return_sign)
-    kernels = kernels_of(calls)
     device = simulated_device()
+    if arch is None and device is None:
+        check_the_device("warmup")
+    kernels = kernels_of(calls, arch or (device or cuda.CupyDevice()).arch)
     names = tuple(kernel.name for kernel in kernels)
     if arch is not None:
         precompile(kernels, arch)
     elif device is not None:
         precompile(kernels, device.arch, "ptx")
     else:
-        check_the_device("warmup")
         cuda.CupyDevice().load(kernels)
         names += tuple(dict.fromkeys(name for call in calls for name in _rehearse(call)))
     return names

@@ -36,8 +36,8 @@ _FLOAT32 = {"FADD", "FMUL", "FFMA", "FADD2", "FMUL2", "FFMA2", "FSWZADD"}
 _FLOAT64 = {"DADD", "DMUL", "DFMA", "DSETP", "DMNMX"}
 _FLOAT16 = {"HADD2", "HMUL2", "HFMA2", "HMNMX2", "HSETP2", "HSET2"}
 _CONVERSION = {"F2FP", "I2FP", "F2IP", "I2I", "I2IP"}
-_SPECIAL = {"MUFU", "F2F", "F2I", "I2F", "FRND", "POPC", "FLO", "BREV"}
-_MEMORY = {"LD", "ST", "ATOM", "RED", "SHFL", "LDC", "S2R", "CS2R", "S2UR", "LDSM", "STSM", "CCTL", "MATCH", "REDUX"}
+_SPECIAL = {"MUFU", "F2F", "F2I", "I2F", "FRND", "POPC", "FLO", "BREV", "REDUX", "CREDUX"}
+_MEMORY = {"LD", "ST", "ATOM", "RED", "SHFL", "LDC", "S2R", "CS2R", "S2UR", "LDSM", "STSM", "CCTL", "MATCH"}
 _CONTROL = {
     *("BRA", "BRX", "JMP", "CALL", "RET", "EXIT", "BSSY", "BSYNC", "BREAK", "BMOV", "BAR", "NOP", "WARPSYNC", "YIELD"),
     *("DEPBAR", "LDGDEPBAR", "MEMBAR", "ERRBAR", "NANOSLEEP", "KILL", "BPT", "WARPGROUP", "ACQBULK", "UCGABAR_ARV"),
@@ -124,7 +124,7 @@ def sections(code: Sequence[Instruction], itemsize: int) -> tuple[Section, ...]:
     """
     flow = Flow(code)
     on_path = [flow.blocks[start].instructions for start in sorted(flow.common)]
-    if not any(each.name == "EXIT" for block in on_path for each in block):
+    if not flow.complete:
         raise ReportError("sections: what is marked as rare leaves no common path through the kernel")
     rare = len(code) - sum(map(len, on_path)) - _padding(flow)
     found: dict[tuple[Place, ...] | int, Section] = {}
@@ -142,14 +142,16 @@ def sections(code: Sequence[Instruction], itemsize: int) -> tuple[Section, ...]:
 
 
 def _section(what: str, code: Sequence[Instruction], itemsize: int, rare: int) -> Section:
-    moved: Counter[str] = Counter()
+    accesses: dict[str, Counter[int]] = {}
     for each in code:
         size = _bytes(each.opcode)
         if each.name in ("LDG", "STG") or (each.name in ("LDS", "STS") and size == _VECTOR):
-            moved[each.name] += size
+            accesses.setdefault(each.name, Counter())[size] += 1
+    # Elements move by the widest accesses; narrower ones are of what belongs to a whole row.
+    moved = {name: max(counts) * counts[max(counts)] for name, counts in accesses.items()}
     # What is written is elements only; what is read may be a table besides.
-    elements = next((moved[name] for name in ("STG", "LDG", "LDS", "STS") if moved[name]), 0) // itemsize
-    walks = (moved["LDG"] > 0) + (moved["STG"] > 0)
+    elements = next((moved[name] for name in ("STG", "LDG", "LDS", "STS") if name in moved), 0) // itemsize
+    walks = ("LDG" in moved) + ("STG" in moved)
     return Section(what, elements, walks * elements * itemsize, Counter(pipe_of(each.opcode) for each in code), rare)
 
 

@@ -7,15 +7,15 @@ The common path is told conservatively. Every block that control can reach count
 - blocks that call a subroutine, and the subroutine: the assembler's slow paths of division and root, for operands
   beside the normal numbers.
 
-An instruction that the compiler moved out of such a region is in a block with others, and counts. That the common path
-still goes from the entry to the end is checked by whoever counts (`cupysoft.runtime.issue_slots`).
+What every way through the kernel passes is not rare, and that the common path goes from the entry to an end is checked
+by whoever counts (`cupysoft.runtime.issue_slots`).
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
 from cupysoft.runtime.disassembly import Instruction, Place
@@ -89,11 +89,20 @@ class Flow:
         starts = sorted(start for start in leaders if start < len(code))
         ends = [*starts[1:], len(code)]
         self.blocks = {start: _block(tuple(code[start:end])) for start, end in zip(starts, ends, strict=True)}
+        # What every way to an end goes through is not rare, whatever it is made of.
+        for block in [each for each in self.blocks.values() if each.rare]:
+            if not self._ends(self._reached(0, frozenset({block.start}), rare=True)):
+                self.blocks[block.start] = replace(block, rare=False)
 
     @cached_property
     def common(self) -> frozenset[int]:
         """Starts of the blocks on the common path."""
         return self._reached(0, frozenset())
+
+    @property
+    def complete(self) -> bool:
+        """Whether the common path goes from the entry to an end."""
+        return self._ends(self.common)
 
     @cached_property
     def loops(self) -> tuple[Loop, ...]:
@@ -108,13 +117,16 @@ class Flow:
             for head, body in sorted(bodies.items())
         )
 
-    def _reached(self, start: int, without: frozenset[int]) -> frozenset[int]:
-        """Blocks that control reaches from `start` on the common path, without going through some."""
+    def _ends(self, starts: frozenset[int]) -> bool:
+        return any(each.name == "EXIT" for start in starts for each in self.blocks[start].instructions)
+
+    def _reached(self, start: int, without: frozenset[int], rare: bool = False) -> frozenset[int]:
+        """Blocks that control reaches from `start` on the common path, or also on rare ones, around some."""
         found: set[int] = set()
         waiting = [start]
         while waiting:
             block = self.blocks.get(waiting.pop())
-            if block is None or block.start in found or block.start in without or block.rare:
+            if block is None or block.start in found or block.start in without or (block.rare and not rare):
                 continue
             found.add(block.start)
             waiting += block.following
@@ -141,8 +153,9 @@ class Flow:
 
 def _block(code: tuple[Instruction, ...]) -> Block:
     last = code[-1]
-    following = [] if last.target is None or last.name == "CALL" else [last.target]
-    if last.name not in _ENDS or last.guard:
+    # The assembler also jumps by calls that nobody returns from; from a subroutine control comes back.
+    following = [] if last.target is None or last.subroutine else [last.target]
+    if last.guard or last.subroutine or last.name not in (*_ENDS, "CALL"):
         following.append(last.index + 1)
     calls = any(each.subroutine for each in code)
     telling = [each for each in code if each.places and each.name not in _NEUTRAL]
