@@ -9,6 +9,7 @@ import pytest
 
 import cupysoft
 from cupysoft.errors import ArgumentError, DtypeError, LaunchError, NotCompiledError, ShapeError
+from cupysoft.runtime.plan import Plan
 from tests.ops.cupy_double import CupyDouble, DeviceArray, use_double
 
 RNG = np.random.default_rng(0)
@@ -45,18 +46,25 @@ def test_what_is_warm_runs_in_a_capture(cupy: CupyDouble) -> None:
         cupysoft.warmup_attention(*SHAPES)
 
 
-def test_every_option_is_planned_as_the_call_plans_it(cupy: CupyDouble) -> None:
+def test_every_option_is_planned_as_the_call_plans_it(cupy: CupyDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same kernels by name; none is compiled here."""
+    monkeypatch.setattr("cupysoft.ops.warmup_attention.precompile", lambda *_: None)
+    plans: list[Plan] = []
+    monkeypatch.setattr("cupysoft.ops.attention_device.run", lambda plan, *_: plans.append(plan))
+    lengths = np.ones((2, 1), "i8")
     for options, shapes in (
         ({"mask": np.ones((5, 7), bool)}, {"mask": (5, 7)}),
         ({"bias": np.zeros((4, 1, 7), "f8"), "softcap": 3.0}, {"bias": (4, 1, 7), "bias_dtype": "f8", "softcap": 3.0}),
+        ({"kv_lengths": lengths, "window": (3, 0)}, {"kv_lengths": (2, 1), "window": (3, 0)}),
+        ({"scale": -1.0, "precision": "ieee", "return_lse": True}, {"scale": -1.0, "precision": "ieee"}),
     ):
-        names = cupysoft.warmup_attention(*SHAPES, **shapes, arch="sm_90", precision="ieee")
+        names = cupysoft.warmup_attention(*SHAPES, **shapes, arch="sm_90")
         there: dict[str, Any] = {
             name: DeviceArray(x) if isinstance(x, np.ndarray) else x for name, x in options.items()
         }
-        cupysoft.warmup_attention(*SHAPES, **shapes, precision="ieee")
-        cupysoft.attention(*arrays(), **there, precision="ieee")
-        assert {kernel.name for kernel in cupy.launched[-1][0].kernels} == set(names)
+        cupysoft.attention(*arrays(), **there)
+        assert tuple(kernel.name for kernel in plans[-1].kernels) == names
+    assert len({plan.kernels for plan in plans}) > 2
 
 
 def test_on_the_simulated_device_and_without_any() -> None:
