@@ -90,18 +90,6 @@ __device__ __forceinline__ Fixed multiply(const Fixed& a, unsigned b) {
     return product;
 }
 
-// 1 / b for a whole number b below 2^30, less up to a unit.
-__device__ __forceinline__ Fixed inverse_of(unsigned b) {
-    Fixed quotient;
-    unsigned long long rest = 1;
-#pragma unroll
-    for (int i = FIXED_LIMBS - 1; i >= 0; i--) {
-        quotient.w[i] = static_cast<unsigned>(rest / b);
-        rest = (rest - static_cast<unsigned long long>(quotient.w[i]) * b) << LIMB_BITS;
-    }
-    return quotient;
-}
-
 // Down by any number of bits >= 0; `cut` is set if a bit was lost that is not 0. Whole limbs move one at a time, which
 // keeps the text short.
 __device__ __forceinline__ Fixed shift_right(Fixed a, int bits, bool& cut) {

@@ -203,6 +203,31 @@ __device__ __forceinline__ Fixed inverse_of(const Fixed& w) {
 // Below this log(1 + z) = z S with S = 1 - z / 2 + z^2 / 3 - ..., of which 11 terms leave 2^-330.
 constexpr int SERIES_FROM = -30;
 constexpr int SERIES_TERMS = 11;
+// 1 / n for n = 1 .. 11, cut off.
+__constant__ unsigned FIXED_INVERSES[SERIES_TERMS][FIXED_LIMBS] = {
+    {0, 0, 0, 0, 0, 0,
+     0, 0, 0, 0, 0, 1},
+    {0, 0, 0, 0, 0, 0,
+     0, 0, 0, 0, 0x20000000, 0},
+    {0x15555555, 0x15555555, 0x15555555, 0x15555555, 0x15555555, 0x15555555,
+     0x15555555, 0x15555555, 0x15555555, 0x15555555, 0x15555555, 0},
+    {0, 0, 0, 0, 0, 0,
+     0, 0, 0, 0, 0x10000000, 0},
+    {0x0ccccccc, 0x33333333, 0x0ccccccc, 0x33333333, 0x0ccccccc, 0x33333333,
+     0x0ccccccc, 0x33333333, 0x0ccccccc, 0x33333333, 0x0ccccccc, 0},
+    {0x2aaaaaaa, 0x2aaaaaaa, 0x2aaaaaaa, 0x2aaaaaaa, 0x2aaaaaaa, 0x2aaaaaaa,
+     0x2aaaaaaa, 0x2aaaaaaa, 0x2aaaaaaa, 0x2aaaaaaa, 0x0aaaaaaa, 0},
+    {0x09249249, 0x09249249, 0x09249249, 0x09249249, 0x09249249, 0x09249249,
+     0x09249249, 0x09249249, 0x09249249, 0x09249249, 0x09249249, 0},
+    {0, 0, 0, 0, 0, 0,
+     0, 0, 0, 0, 0x08000000, 0},
+    {0x071c71c7, 0x071c71c7, 0x071c71c7, 0x071c71c7, 0x071c71c7, 0x071c71c7,
+     0x071c71c7, 0x071c71c7, 0x071c71c7, 0x071c71c7, 0x071c71c7, 0},
+    {0x26666666, 0x19999999, 0x26666666, 0x19999999, 0x26666666, 0x19999999,
+     0x26666666, 0x19999999, 0x26666666, 0x19999999, 0x06666666, 0},
+    {0x05d1745d, 0x05d1745d, 0x05d1745d, 0x05d1745d, 0x05d1745d, 0x05d1745d,
+     0x05d1745d, 0x05d1745d, 0x05d1745d, 0x05d1745d, 0x05d1745d, 0},
+};
 
 // log(l) for l >= 1 given as l and as l - 1: that of a number near 1 keeps all its bits.
 //
@@ -223,7 +248,10 @@ __device__ __forceinline__ Big log_of(const Big& l, const Big& less_one, double 
 #pragma unroll 1
     for (int n = SERIES_TERMS; n >= 0; n--) {
         const Fixed product = multiply(chosen(small && n == 0, less_one.w, z), series);
-        series = chosen(n == 0, product, subtract(inverse_of(static_cast<unsigned>(max(n, 1))), product));
+        Fixed coefficient;
+#pragma unroll
+        for (int i = 0; i < FIXED_LIMBS; i++) coefficient.w[i] = FIXED_INVERSES[max(n, 1) - 1][i];
+        series = chosen(n == 0, product, subtract(coefficient, product));
     }
     const Fixed base = add(multiply(ln2_fixed(), static_cast<unsigned>(l.power)), fixed_near(guess));
     return normalised(add(series, chosen(small, zero, base)), small ? less_one.power : 0, less_one.sign, true);

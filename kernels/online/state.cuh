@@ -4,7 +4,7 @@
 //   l       sum of exp(x - m) over them, in two words (lifted as the arithmetic says)
 //   count   where the arithmetic COUNTS: how many elements are m, and l is the sum over the others; else 0
 //
-// Identity: (-inf, 0, 0). One merge joins any two states; lanes, warps, blocks and splits all use it. It gives the same
+// Identity: (-inf, 0, 0). One merge joins any two states; a team joins many at once (teams.cuh). It gives the same
 // bits in either order. Where m is NaN or +inf no sum exists, l holds anything, and whoever finishes a row looks at m.
 #pragma once
 #include "numerics/float64.cuh"
@@ -51,6 +51,7 @@ __device__ __forceinline__ typename ARITHMETIC::Term counted(COMPARE x, double a
 // The sum seen from another anchor, from which all elements are below.
 template <typename ARITHMETIC>
 __device__ __forceinline__ Two moved(const State<ARITHMETIC>& state, double anchor) {
+    if (state.m == negative_infinity()) return {0.0, 0.0};
     Two sum = state.l;
     if constexpr (ARITHMETIC::COUNTS) sum = add({__dmul_rn(state.count, ARITHMETIC::ONE), 0.0}, sum);
     return ARITHMETIC::rescaled(sum, state.m, anchor);

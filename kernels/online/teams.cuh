@@ -5,7 +5,7 @@
 //   ColumnTeam<SIZE>    the SIZE threads of one x in a block of (32, SIZE)        tree in shared memory
 //
 // Every thread of a team ends with the same bits, joined in an order that depends on the team's shape alone. All threads
-// of the block must come to each call. Shared memory: up to 40 bytes a warp (BlockTeam), or a thread (ColumnTeam).
+// of the block must come to each call. Shared memory: up to 28 bytes a warp (BlockTeam), or a thread (ColumnTeam), for maxima, sums and counts.
 #pragma once
 #include "state.cuh"
 
@@ -23,15 +23,8 @@ struct Sum {
     static constexpr int UNROLL = 5;
     __device__ static __forceinline__ Two join(Two a, Two b) { return add(a, b); }
     __device__ static __forceinline__ unsigned join(unsigned a, unsigned b) { return a + b; }
+    __device__ static __forceinline__ double join(double a, double b) { return __dadd_rn(a, b); }
 };
-struct Merge {
-    static constexpr int UNROLL = 1;  // a merge holds an exponential: one copy of it
-    template <typename ARITHMETIC>
-    __device__ static __forceinline__ State<ARITHMETIC> join(State<ARITHMETIC> a, State<ARITHMETIC> b) {
-        return merge(a, b);
-    }
-};
-
 template <typename V>
 __device__ __forceinline__ V from_lane(V value, int distance) {
     return __shfl_xor_sync(ALL_LANES, value, distance);
@@ -39,13 +32,6 @@ __device__ __forceinline__ V from_lane(V value, int distance) {
 __device__ __forceinline__ Two from_lane(Two value, int distance) {
     return {from_lane(value.hi, distance), from_lane(value.lo, distance)};
 }
-template <typename ARITHMETIC>
-__device__ __forceinline__ State<ARITHMETIC> from_lane(State<ARITHMETIC> value, int distance) {
-    double count = 0.0;
-    if constexpr (ARITHMETIC::COUNTS) count = from_lane(value.count, distance);
-    return {from_lane(value.m, distance), from_lane(value.l, distance), count};
-}
-
 // After the step with distance d, groups of 2 d lanes agree.
 template <typename JOIN, int LANES, typename V>
 __device__ __forceinline__ V butterfly(V value) {
@@ -69,36 +55,15 @@ struct WarpTeam {
     }
 };
 
-// How a value waits in shared memory: two words side by side where one access takes both, and an odd number of words for
-// the rest, which spares bank conflicts.
+// How a value waits in shared memory: two words side by side where one access takes both, which spares bank conflicts.
 template <typename V>
 struct Waiting {
     V value;
-    __device__ __forceinline__ void set(const V& v) { value = v; }
-    __device__ __forceinline__ V get() const { return value; }
 };
 template <>
 struct alignas(16) Waiting<Two> {
     Two value;
-    __device__ __forceinline__ void set(Two v) { value = v; }
-    __device__ __forceinline__ Two get() const { return value; }
 };
-template <typename ARITHMETIC>
-struct Waiting<State<ARITHMETIC>> {
-    double words[ARITHMETIC::COUNTS ? 5 : 3];
-    __device__ __forceinline__ void set(const State<ARITHMETIC>& v) {
-        words[0] = v.m;
-        words[1] = v.l.hi;
-        words[2] = v.l.lo;
-        if constexpr (ARITHMETIC::COUNTS) words[3] = v.count;
-    }
-    __device__ __forceinline__ State<ARITHMETIC> get() const {
-        double count = 0.0;
-        if constexpr (ARITHMETIC::COUNTS) count = words[3];
-        return {words[0], {words[1], words[2]}, count};
-    }
-};
-
 template <int WARPS>
 struct BlockTeam {
     static constexpr int SIZE = 32 * WARPS;
@@ -110,9 +75,9 @@ struct BlockTeam {
         if constexpr (WARPS > 1) {
             __shared__ Waiting<V> of_warps[WARPS];
             __syncthreads();  // whoever still reads the values of an earlier call
-            if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32].set(value);
+            if (threadIdx.x % 32 == 0) of_warps[threadIdx.x / 32].value = value;
             __syncthreads();
-            value = butterfly<JOIN, WARPS>(of_warps[threadIdx.x % WARPS].get());
+            value = butterfly<JOIN, WARPS>(of_warps[threadIdx.x % WARPS].value);
         }
         return value;
     }
@@ -130,17 +95,29 @@ struct ColumnTeam {
     __device__ static __forceinline__ V reduce(V value) {
         __shared__ Waiting<V> of_threads[ROWS][32];
         __syncthreads();  // whoever still reads the values of an earlier call
-        of_threads[threadIdx.y][threadIdx.x].set(value);
+        of_threads[threadIdx.y][threadIdx.x].value = value;
 #pragma unroll JOIN::UNROLL
         for (int half = ROWS / 2; half > 0; half /= 2) {
             __syncthreads();
             if (threadIdx.y < half) {
-                value = JOIN::join(value, of_threads[threadIdx.y + half][threadIdx.x].get());
-                of_threads[threadIdx.y][threadIdx.x].set(value);
+                value = JOIN::join(value, of_threads[threadIdx.y + half][threadIdx.x].value);
+                of_threads[threadIdx.y][threadIdx.x].value = value;
             }
         }
         __syncthreads();
-        return of_threads[0][threadIdx.x].get();
+        return of_threads[0][threadIdx.x].value;
     }
     __device__ static __forceinline__ bool any(bool value) { return reduce<Sum>(static_cast<unsigned>(value)) != 0; }
 };
+
+// The state of all that the threads of a team have seen: their maximum first, to which each moves its sum once, then the sum.
+template <typename TEAM, typename ARITHMETIC>
+__device__ __forceinline__ State<ARITHMETIC> joined(State<ARITHMETIC> state) {
+    // + 0.0 turns -0.0 into 0.0: maxima that compare equal then have equal bits.
+    const double m = __dadd_rn(TEAM::template reduce<Maximum>(state.m), 0.0);
+    if (m != state.m) state = {m, moved(state, anchor_of(m)), 0.0};
+    state.l = TEAM::template reduce<Sum>(state.l);
+    if constexpr (ARITHMETIC::COUNTS) state.count = TEAM::template reduce<Sum>(state.count);
+    state.m = m;
+    return state;
+}

@@ -13,7 +13,7 @@
 //   columns_apply   16 threads a part of a row: its results      x read once
 //
 // Template arguments as in rows.cu; elements always move one by one, and a thread's vector is one column.
-// Shared bytes: for the reductions, at most 44 a thread of a block.
+// Shared bytes: for the reductions, at most 32 a thread of a block.
 // Numerics: the arithmetic of the operation; float64, rounded once, and tested for whether that is the right rounding.
 // Rows in doubt are left to `settle` (settle.cu).
 #include "split.cuh"

@@ -10,7 +10,7 @@
 // Who owns what: see staged.cuh. A vector is 16 bytes of x.
 // Template arguments: OPERATION (operations.cuh); ACCESS, how elements come and go (movers.cuh); VIEW (views.cuh); OUTPUTS,
 // the types of what the operation is made of, in its order.
-// Shared bytes: 40 a warp of a block for the reductions, and 16 a thread where elements are moved SideBySide;
+// Shared bytes: 28 a warp of a block for the reductions, and 16 a thread where elements are moved SideBySide;
 // softmax_shared besides the row itself, dynamic, where they also change hands.
 // Numerics: the arithmetic of the operation; float64, rounded once, and tested for whether that is the right rounding.
 // Rows in doubt are left to `settle` (settle.cu).

@@ -34,8 +34,10 @@ __global__ void __launch_bounds__(32 * SETTLE_WARPS)
 #pragma unroll 1
     for (int i = 0; i < SETTLE_ROWS; i++) {
         if (of_rows[i] == 0) continue;  // all threads see the same
-        const AnyElements from = AnyElements{x, static_cast<Type>(type)} + view.template row<0>(first + i);
-        const AnyElements to = AnyElements{out, static_cast<Type>(type)} + view.template row<1>(first + i);
+        long long place[2];
+        view.row_of_all(first + i, place);
+        const AnyElements from = AnyElements{x, static_cast<Type>(type)} + place[0];
+        const AnyElements to = AnyElements{out, static_cast<Type>(type)} + place[1];
         OpenRow<VIEW>(from, to, view, static_cast<Kind>(kind), tier).settle();
     }
 }

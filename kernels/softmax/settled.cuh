@@ -125,23 +125,18 @@ class OpenRow {
 #pragma unroll 1
             for (long long column = Team::rank(); column < end; column += Team::SIZE) {
                 const long long at = of_row ? 0 : column;
-                const double x = from.load(place<0>(at));
+                long long place[2];
+                view.column_of_all(at, place);
+                const double x = of_row ? m : from.load(place[0]);
                 if (walk == MAXIMUM || (walk == NEXT_MAXIMUM && x < m)) found = maximum(found, x);
                 else look(walk, x, maxima);
-                if (walk == WRITE && (!of_row || column == 0)) to.store(place<1>(at), result);
+                if (walk == WRITE && (!of_row || column == 0)) to.store(place[1], result);
             }
             walk = after(walk, found, maxima);
         }
     }
 
   private:
-    // Most rows lie along one axis.
-    template <int ARRAY>
-    __device__ __forceinline__ long long place(long long column) const {
-        if (view.columns == view.reduced_size[0]) return column * view.reduced_stride[ARRAY][0];
-        return view.template column<ARRAY>(column);
-    }
-
     // What is done with one element.
     __device__ __forceinline__ void look(Walk walk, double x, unsigned& maxima) {
         bool sure = false;

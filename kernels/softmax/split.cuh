@@ -17,7 +17,7 @@ __device__ __forceinline__ State<ARITHMETIC> merged_parts(const Parts<ARITHMETIC
 #pragma unroll 1
     for (long long part = Team::rank(); part < parts; part += Team::SIZE)
         state = merge(state, of_parts.get(first + part * step));
-    return Team::template reduce<Merge>(state);
+    return joined<Team>(state);
 }
 
 // A block a row. Elementwise operations get the states of their rows, for the kernel that applies them.

@@ -37,7 +37,7 @@ __device__ __forceinline__ State<typename OPERATION::Arithmetic> fold(const type
         }
         push<Arithmetic>(state, value);
     }
-    return TEAM::template reduce<Merge>(state);
+    return joined<TEAM>(state);
 }
 
 // Writes the results of the columns from `begin` to `end`, if WRITES; gives whether any that the thread has is in doubt.

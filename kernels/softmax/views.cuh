@@ -30,7 +30,31 @@ struct View {
         return offset<REDUCED>(index, reduced_size, reduced_stride[ARRAY]);
     }
 
+    // Of all arrays at once, by the same divisions: short to compile.
+    __device__ __forceinline__ void row_of_all(long long index, long long (&place)[ARRAYS]) const {
+        offsets<BATCH>(index, batch_size, batch_stride, place);
+    }
+    __device__ __forceinline__ void column_of_all(long long index, long long (&place)[ARRAYS]) const {
+        offsets<REDUCED>(index, reduced_size, reduced_stride, place);
+    }
+
   private:
+    template <int AXES>
+    __device__ static __forceinline__ void offsets(long long index, const long long (&size)[AXES],
+                                                   const long long (&stride)[ARRAYS][AXES],
+                                                   long long (&place)[ARRAYS]) {
+#pragma unroll
+        for (int array = 0; array < ARRAYS; array++) place[array] = 0;
+#pragma unroll
+        for (int axis = 0; axis < AXES; axis++) {
+            // What is left for the last axis is its own; and where nothing is left, nothing needs to be divided.
+            const long long outer = axis == AXES - 1 || index < size[axis] ? 0 : index / size[axis];
+#pragma unroll
+            for (int array = 0; array < ARRAYS; array++) place[array] += (index - outer * size[axis]) * stride[array][axis];
+            index = outer;
+        }
+    }
+
     template <int AXES, typename INDEX>
     __device__ static __forceinline__ long long offset(INDEX index, const long long (&size)[AXES],
                                                        const long long (&stride)[AXES]) {
