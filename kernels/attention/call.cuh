@@ -1,7 +1,7 @@
 // One call of attention as the kernels see it: sizes, strides, and which keys a query may attend to.
 //
-// Rows are queries. Heads that share keys and values may be rows of one tile: row r is query r % q_len of member
-// r / q_len of the group. All fields have 64 bits, so the structure is the same bytes to the compiler and to NumPy.
+// Rows are queries; or, where heads that share keys and values have one query each, these heads. All fields have 64 bits, so
+// the structure is the same bytes to the compiler and to NumPy.
 #pragma once
 
 enum Role { Q, K, V, OUT, LSE, MASK, BIAS, LENGTHS, ROLES };
@@ -20,17 +20,13 @@ struct Call {
     long long value_dim;
     long long left, right;        // how far from the diagonal keys take part, the ends included
     long long top_left;           // whether the diagonal starts at the first key rather than end at the last
-    long long group;              // members of a group whose queries are rows of one tile
     long long part;               // keys of a part, where keys are shared out over blocks, else all
     long long parts;
     double scale;
     double softcap;
     long long size[AXES];         // of the batch, innermost first
     long long batch_stride[ROLES][AXES];
-    long long group_stride[ROLES];
     long long stride[ROLES][2];   // along queries or keys, and along what is left
-
-    __device__ __forceinline__ long long rows() const { return q_len * group; }
 
     // Where a batch begins in an array.
     template <int ROLE>
@@ -48,10 +44,7 @@ struct Call {
     // Where a row begins in a batch of an array.
     template <int ROLE>
     __device__ __forceinline__ long long row(int index) const {
-        if (group == 1) return index * stride[ROLE][0];
-        const int member = index / static_cast<int>(q_len);
-        const int query = index - member * static_cast<int>(q_len);
-        return member * group_stride[ROLE] + query * stride[ROLE][0];
+        return index * stride[ROLE][0];
     }
 
     // How many keys the queries of a batch have.
@@ -63,21 +56,17 @@ struct Call {
 
     // The keys that the place of a query allows; empty for a row that is none.
     __device__ __forceinline__ Span span(int index, int keys) const {
-        if (index >= rows()) return {0, 0};
-        const long long query = group == 1 ? index : index % static_cast<int>(q_len);
-        return reach(query, query, keys);
+        return index < q_len ? reach(index, index, keys) : Span{0, 0};
     }
 
     // The keys that any row of a tile may attend to.
     __device__ __forceinline__ Span span_of_any(int first_row, int rows_of_tile, int keys) const {
-        if (group != 1) return reach(0, q_len - 1, keys);
         const long long end = first_row + rows_of_tile;
         return reach(first_row, (end < q_len ? end : q_len) - 1, keys);
     }
 
     // The keys that all rows of a tile may attend to, as far as their places say.
     __device__ __forceinline__ Span span_of_all(int first_row, int rows_of_tile, int keys) const {
-        if (group != 1) return reach(q_len - 1, 0, keys);
         const long long end = first_row + rows_of_tile;
         return reach((end < q_len ? end : q_len) - 1, first_row, keys);
     }
@@ -109,7 +98,7 @@ struct BlockPlace {
 
     template <typename CALL>
     __device__ static __forceinline__ BlockPlace of(const CALL& call, int block_rows) {
-        const int tiles = static_cast<int>((call.rows() + block_rows - 1) / block_rows);
+        const int tiles = static_cast<int>((call.q_len + block_rows - 1) / block_rows);
         const long long tile = blockIdx.x / call.parts;
         const long long batch = tile / tiles;
         // The last rows first: with a causal mask they have most keys.

@@ -195,7 +195,7 @@ __global__ void __launch_bounds__(THREADS, 1)
     room.weights = reinterpret_cast<A*>(room.slab + KEYS * CHUNKS);
 
     // Which rows, and which keys.
-    const int tiles = static_cast<int>((call.rows() + BLOCK_ROWS - 1) / BLOCK_ROWS);
+    const int tiles = static_cast<int>((call.q_len + BLOCK_ROWS - 1) / BLOCK_ROWS);
     const long long part = blockIdx.x % call.parts;
     const long long tile_of_all = blockIdx.x / call.parts;
     const long long batch = tile_of_all / tiles;
@@ -219,7 +219,7 @@ __global__ void __launch_bounds__(THREADS, 1)
         const int of_block = at / (head_slabs * COLUMNS), column = at - of_block * (head_slabs * COLUMNS);
         const int index = first_row + of_block;
         A value = A(0);
-        if (index < call.rows() && column < head_dim)
+        if (index < call.q_len && column < head_dim)
             value = number_of<A>(q_start[call.template row<Q>(index) + column * call.stride[Q][1]]);
         const int slab = column / COLUMNS, chunk = column % COLUMNS / VECTOR;
         room.queries[slab * BLOCK_ROWS * CHUNKS + place_in_slab(of_block, chunk)].of[column % VECTOR] = value;
@@ -314,9 +314,9 @@ __global__ void __launch_bounds__(THREADS, 1)
 #pragma unroll
     for (int i = 0; i < ROWS; i++) {
         const int index = first_row + ty * ROWS + i;
-        const bool there = index < call.rows();
+        const bool there = index < call.q_len;
         const A total = sum_of_row(l[i]);
-        const long long of_part = ((batch * call.rows() + index) * call.parts + part);
+        const long long of_part = ((batch * call.q_len + index) * call.parts + part);
         const A scaled = call.parts > 1 ? A(1) : reciprocal_of(total);
         if (there && tx == 0) {
             if (call.parts > 1) {

@@ -195,6 +195,8 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
     using MarksOf = Marks<BANDS * VALUE / 2, THREADS>;
     __shared__ unsigned marked[2 * MarksOf::WORDS * THREADS];
     const MarksOf marks = {marked};
+    // Warps without a query only help with the copies.
+    const bool busy = here.first_row + warp * WARP_ROWS < call.q_len;
     Pass pass = QUICK;
 #pragma unroll 1
     while (true) {
@@ -217,10 +219,11 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
             copy_tile<T, WIDTH, KEYS, VALUE / 8, THREADS, ByRow<VALUE / 8>>(v_tile, v_start, call.stride[V],
                                                                             first_key, any, value_dim);
             end_of_copies();
-            multiply_keys<T, HEAD>(s, q_place, k_place);
+            if (busy) multiply_keys<T, HEAD>(s, q_place, k_place);
             wait_for_copies();
             __syncthreads();  // values are there, and nobody reads these keys any more
             if (first_key + KEYS < any.last) copy_keys(first_key + KEYS);
+            if (!busy) continue;
 
             if (!scores.PLAIN || first_key < all.first || first_key + KEYS > all.last) {
 #pragma unroll
@@ -286,8 +289,8 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
             const int index = warp_row + row;
             const float l = sum_of_quad(state.l[band][half]) * lowered;
             const float scale = reciprocal_of(l) * lowered;
-            const long long of_part = (batch * call.rows() + index) * call.parts + part;
-            if (index < call.rows()) {
+            const long long of_part = (batch * call.q_len + index) * call.parts + part;
+            if (index < call.q_len) {
                 if (call.parts > 1) {
                     if (lane % 4 == 0) {
                         parts_m[of_part] = state.m[band][half];

@@ -18,8 +18,8 @@ __global__ void __launch_bounds__(MERGE_THREADS)
                     A* lse,            // (batches, q_len), or null
                     Call<AXES> call) {
     const Scores<A, OPTIONS> scores(call, nullptr, nullptr);
-    const long long batch = blockIdx.x / call.rows();
-    const int index = static_cast<int>(blockIdx.x - batch * call.rows());
+    const long long batch = blockIdx.x / call.q_len;
+    const int index = static_cast<int>(blockIdx.x - batch * call.q_len);
     const long long first = blockIdx.x * call.parts;
     A m = minus_infinity<A>();
     for (long long part = first; part < first + call.parts; part++) m = parts_m[part] > m ? parts_m[part] : m;

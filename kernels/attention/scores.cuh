@@ -51,7 +51,7 @@ struct RowFacts {
 // For row `index` of a batch; of a row beyond the last one, which has no keys, some row's mask and bias.
 template <typename OPTIONS, typename CALL>
 __device__ __forceinline__ RowFacts facts_of(const CALL& call, Span any, int index, int keys, long long batch) {
-    const int real = static_cast<int>(min(static_cast<long long>(index), call.rows() - 1));
+    const int real = static_cast<int>(min(static_cast<long long>(index), call.q_len - 1));
     RowFacts facts = {call.span(index, keys), 0, 0};
     facts.span.first = max(facts.span.first, any.first);
     facts.span.last = min(facts.span.last, any.last);

@@ -35,7 +35,7 @@ __device__ __forceinline__ void send_rows(const uint4* rows, T* to, const CALL& 
     const int lane = threadIdx.x % 32;
 #pragma unroll 1
     for (int row = lane / LANES; row < ROWS; row += 32 / LANES) {
-        if (first_row + row >= call.rows()) break;
+        if (first_row + row >= call.q_len) break;
         T* const start = to + call.template row<OUT>(first_row + row);
 #pragma unroll
         for (int chunk = lane % LANES; chunk < CHUNKS; chunk += LANES)

@@ -77,8 +77,8 @@ __device__ __forceinline__ void multiply_keys(Square<A> (&s)[TILES], const uint4
     }
 }
 
-// O = moved O + P V. P is as terms of A: the keys 2 t, 2 t + 1 at the places t, t + 4. What is rare, as
-// a careful pass is, or slow, as float64 is, is a loop: the weights of a step move up to the first place, and come round.
+// O = moved O + P V. P is as terms of A: the keys 2 t, 2 t + 1 at the places t, t + 4. What is rare, as a careful pass is,
+// or slow, as float64 is, or short of registers is a loop: the weights of a step move up to the first place, and come round.
 template <typename UNIT, bool CAREFUL, int VALUE, int STEPS, int GROUPS, typename A = typename UNIT::Number>
 __device__ __forceinline__ void multiply_values(Square<A> (&o)[GROUPS][Vector<A>::SIZE],
                                                 Term<Square<A>, UNIT::PARTS> (&p)[STEPS], const A (&moved)[2],
@@ -90,7 +90,7 @@ __device__ __forceinline__ void multiply_values(Square<A> (&o)[GROUPS][Vector<A>
     for (int group = 0; group < GROUPS; group++) {
         __syncwarp();  // keeps the assembler from reading values too far ahead for its registers
         Square<A> sum[W] = {};
-#pragma unroll(CAREFUL || sizeof(A) == 8 ? 1 : STEPS)
+#pragma unroll(CAREFUL || sizeof(A) == 8 || VALUE > 128 ? 1 : STEPS)
         for (int k = 0; k < STEPS; k++) {
             const Vector<A> v0 = vector_at<A>(values + Places::place(8 * k + 2 * t, 8 * group + g));
             const Vector<A> v1 = vector_at<A>(values + Places::place(8 * k + 2 * t + 1, 8 * group + g));
@@ -198,6 +198,8 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
     using MarksOf = Marks<4 * GROUPS * W, THREADS>;
     __shared__ unsigned marked[2 * MarksOf::WORDS * THREADS];
     const MarksOf marks = {marked};
+    // Warps without a query only help with the copies.
+    const bool busy = here.first_row + warp * WARP_ROWS < call.q_len;
     Pass pass = QUICK;
 #pragma unroll 1
     while (true) {
@@ -219,11 +221,14 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
             copy_tile<A, WIDTH, KEYS, CHUNKS, THREADS, ValuePlaces<CHUNKS>>(v_tile, starts[1], call.stride[V], first_key, spans[0],
                                                                             value_dim);
             end_of_copies();
-            if (UNIT::PARTS == 1 || pass == QUICK) multiply_keys<UNIT, false, HEAD>(s, own_queries, k_tile);
-            else multiply_keys<UNIT, true, HEAD>(s, own_queries, k_tile);
+            if (busy) {
+                if (UNIT::PARTS == 1 || pass == QUICK) multiply_keys<UNIT, false, HEAD>(s, own_queries, k_tile);
+                else multiply_keys<UNIT, true, HEAD>(s, own_queries, k_tile);
+            }
             wait_for_copies();
             __syncthreads();  // values are there, and nobody reads these keys any more
             if (first_key + KEYS < end) copy_keys(first_key + KEYS);
+            if (!busy) continue;
 
             const Span all = spans[1 + warp];
             if (!scores.PLAIN || first_key < all.first || first_key + KEYS > all.last) {
@@ -270,8 +275,8 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
         const int index = warp_row + row;
         const A total = sum_of_quad(l[half]);
         const A scale = call.parts > 1 ? A(1) : reciprocal_of(total);
-        const long long of_part = (batch * call.rows() + index) * call.parts + part;
-        if (index < call.rows() && lane % 4 == 0) {
+        const long long of_part = (batch * call.q_len + index) * call.parts + part;
+        if (index < call.q_len && lane % 4 == 0) {
             if (call.parts > 1) {
                 parts_m[of_part] = m[half];
                 parts_l[of_part] = total;
@@ -289,7 +294,7 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
 #pragma unroll
                 for (int u = 0; u < W; u++) {
                     vector.of[u] = o[group][u].of[2 * half + i] * scale;
-                    if (call.parts > 1 && index < call.rows() && chunk * W + u < value_dim)
+                    if (call.parts > 1 && index < call.q_len && chunk * W + u < value_dim)
                         parts_o[of_part * value_dim + chunk * W + u] = vector.of[u];
                 }
                 *reinterpret_cast<Vector<A>*>(rows + ByRow<CHUNKS>::place(row, chunk)) = vector;

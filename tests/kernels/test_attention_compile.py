@@ -1,4 +1,4 @@
-"""The assembler's work on the kernels of attention: no spills, the matrix instructions that are meant, soon done."""
+"""The assembler's work on the kernels of attention: no spills, the matrix instructions meant, and not much time."""
 
 from __future__ import annotations
 
