@@ -35,10 +35,11 @@ __device__ __forceinline__ double tree(const double* number) {
     else return __dadd_rn(tree<COUNT / 2>(number), tree<COUNT - COUNT / 2>(number + COUNT / 2));
 }
 
-// How often a sum may have moved to another anchor: in a thread that walks its part, once a step (32 at most), in the
-// joins of a team and of parts, 9 + 7 at most, and once for each part that a thread joins: a part has 1024 columns, and
-// 128 threads join them.
-__device__ __forceinline__ double moves(double columns) { return __fma_rn(columns, 0x1p-17, 64.0); }
+// How often a sum may have moved to another anchor: once for each step of a thread, 32 at most, and once where the team
+// joins its states; of a row in parts, 8 and 1, once for each part that a thread merges, 1024 columns each and every 128th
+// to one thread, and once where these join. One more makes up for additions: a thread adds 2^8 terms at most, and loses
+// 2^-106 times the square of that.
+__device__ __forceinline__ double moves(double columns) { return __fma_rn(columns, 0x1p-17, 35.0); }
 
 // Two words, of whatever type the elements are.
 struct Pairs {
@@ -47,14 +48,15 @@ struct Pairs {
         double error;
     };
 
-    // The error of a sum, as a share of it: that of its terms, and that of each move. Additions lose 2^-106 times the
-    // square of a thread's terms, 2^8, which the 64 moves that moves() begins with make up for.
-    __device__ static __forceinline__ double spread(double columns) { return __dmul_rn(moves(columns), PAIR_ERROR); }
+    // The error of a sum, as a share of it: that of its terms, and that of each move.
+    __device__ static __forceinline__ double spread(double columns) {
+        return __dmul_rn(__dadd_rn(moves(columns), 1.0), PAIR_ERROR);
+    }
 
-    // Quotient: the term's error, the sum's, and less than 2^-100 for a product with an inverse of two words.
+    // Quotient: the term's error, the sum's, and less than 2^-87 for a product with an inverse of two words.
     __device__ static __forceinline__ Share share(Two sum, double columns) {
         const Two whole = fast_two_sum(sum.hi, sum.lo);
-        return {divide({PAIR_LIFTED, 0.0}, whole), __fma_rn(2.0, PAIR_ERROR, spread(columns))};
+        return {divide({PAIR_LIFTED, 0.0}, whole), __fma_rn(1.5, PAIR_ERROR, spread(columns))};
     }
     __device__ static __forceinline__ double quotient(Two term, const Share& share, Format format, bool& sure) {
         const Two product = two_product(term.hi, share.inverse.hi);
