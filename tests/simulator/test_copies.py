@@ -190,7 +190,9 @@ def test_a_copy_of_a_thread_that_exits_takes_effect(seed: int | None) -> None:
         y[t] = ((volatile int*)s)[t - 32];"""
     run(simulator.Device(check=False, seed=seed), body, y, x, ZERO)
     np.testing.assert_array_equal(y[32:], x.view(np.int32)[:32])
-    with pytest.raises((RacecheckError, InitcheckError), match="Read access of size 4 bytes|memory read of size 4 bytes"):
+    with pytest.raises(
+        (RacecheckError, InitcheckError), match="Read access of size 4 bytes|memory read of size 4 bytes"
+    ):
         run(simulator.Device(seed=seed), body, y, x, ZERO)
 
 
