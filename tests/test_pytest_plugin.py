@@ -76,7 +76,7 @@ def test_a_device_that_checks_and_counts(simulated_device: Device) -> None:
 def test_a_device_of_a_marks_options(simulated_device: Device) -> None:
     assert (simulated_device.arch, simulated_device.check, simulated_device.seed) == ("sm_80", False, 3)
     assert cupysoft.softmax(np.zeros((2, 2)), axis=-1).tolist() == [[0.5, 0.5]] * 2
-    assert simulated_device.report.launches == 1
+    assert simulated_device.report.launches >= 1
 
 
 def in_a_pytest_of_its_own(folder: Path) -> str:
