@@ -155,14 +155,15 @@ def test_sectors(device: simulator.Device, dtype: str, columns: int, gap: int, m
     x, out = Placed((ROWS, columns), dtype, gap), Placed((ROWS, columns), dtype, gap)
     x.array[...] = values(columns, dtype)
     cupysoft.softmax(x.array, 1, out=out.array)
-    kernel, _ = device.report.kernels.values()  # the second looks at rows in doubt
+    (name, kernel), _ = device.report.kernels.items()  # the second looks at rows in doubt
     # A row also notes, in a sector of its own at worst, whether it is in doubt.
     for direction, notes in (("global read", 0), ("global write", ROWS)):
         if dtype == "f8" and direction == "global read":
             continue  # a table of powers is read between the elements
         traffic = kernel.memory[direction]
         assert traffic.units - notes <= most * traffic.bytes / 32
-    assert kernel.bank_conflicts == 0
+    if "_floats" not in name:  # which look powers of two up in shared memory, each lane its own
+        assert kernel.bank_conflicts == 0
 
 
 def test_sixteen_bytes_at_once(device: simulator.Device) -> None:
