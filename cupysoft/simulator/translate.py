@@ -32,6 +32,8 @@ __all__ = ["Translation", "translate"]
 
 #: Lanes of a strip.
 WIDTH = 16
+#: Instructions of the longest kernel that has a fast version: to compile it takes four times as long as the masked one.
+_LONGEST_FAST = 3000
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ def translate(
     checks = checks or Unchecked()
     kernel = inlined(module, name)
     with_known_operands(kernel)
+    fast = fast and len(kernel.instructions) <= _LONGEST_FAST
     flow = analyse(kernel, fine=drawn)
     unset = sorted(flow.blocks[0].live_in) if checks.enabled and flow.blocks else []
     followed = follow(kernel, flow) if unset else frozenset()

@@ -12,6 +12,7 @@ from cupysoft.simulator.flow import Flow, analyse
 from cupysoft.simulator.inline import inlined
 from cupysoft.simulator.layout import place
 from cupysoft.simulator.parser import parse
+from cupysoft.simulator.translate import translate
 from tests.simulator.devices import every_device, ints, launch
 
 LANES = np.arange(32)
@@ -219,3 +220,11 @@ def test_blocks_whose_warps_lie_in_rows_or_across_them(device: simulator.Device,
     launch(device, body, [y], block=block)
     z, rest = np.divmod(np.arange(threads), block[0] * block[1])
     assert y.tolist() == (rest % block[0] + 100 * (rest // block[0]) + 10000 * z).tolist()
+
+
+def test_long_kernels_have_no_fast_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    source = compile('extern "C" __global__ void f(int* y) { y[threadIdx.x] = 1; }', arch="sm_90", our_rules=False)
+    module = parse(source.code.decode())
+    assert "@fast(" in translate(module, "f", fast=True).text
+    monkeypatch.setattr("cupysoft.simulator.translate._LONGEST_FAST", 3)
+    assert "@fast(" not in translate(module, "f", fast=True).text
