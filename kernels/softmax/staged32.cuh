@@ -7,10 +7,10 @@
 #include "operations.cuh"
 #include "staged.cuh"
 
-// The order of float32 as integers; a NaN, which maximum() gives with its sign bit clear, is the largest.
+// The order of float32 as integers; a NaN, whatever its sign, is the largest.
 __device__ __forceinline__ int ordered(float value) {
     const int bits = __float_as_int(value);
-    return bits ^ (bits >> 31 & 0x7fffffff);
+    return value != value ? 0x7fffffff : bits ^ (bits >> 31 & 0x7fffffff);
 }
 __device__ __forceinline__ float from_ordered(int value) { return __int_as_float(value ^ (value >> 31 & 0x7fffffff)); }
 
