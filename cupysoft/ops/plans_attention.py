@@ -116,7 +116,7 @@ def _by_wide(layout: AttentionLayout, call: KernelCall, batches: int, arch: str)
     # A thread has eight elements of the output for every 16 columns: of float64 no more than 128 columns fit.
     if size == 8 and (value > 128 or number_of(arch) not in _FAST_FLOAT64):
         return None
-    keys = 32 if value <= 512 // size else 16
+    keys = 32 if value <= 64 else 16
     head = padded(layout.head_dim)
     tiles = (_Tile(head, value, keys, rows=16, warps=warps, size=size) for warps in (4, 2))
     tile = next((each for each in tiles if each.shared + each.static <= limits_of(arch).shared), None)

@@ -42,14 +42,20 @@ struct Tf32 {
             : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])),
               "r"(__float_as_uint(a[3])), "r"(__float_as_uint(b0)), "r"(__float_as_uint(b1)));
     }
-    // Small products first.
+    // The unit cuts off what it adds to: so three products, the small ones first, are summed by themselves, and join the sum
+    // in float32 arithmetic.
     __device__ static __forceinline__ void multiply(Square<float>& c, const Term<Square<float>, PARTS>& a, const Split& b0,
                                                     const Split& b1) {
         if constexpr (PARTS == 2) {
-            once(c, a.of[1].of, b0.of[0], b1.of[0]);
-            once(c, a.of[0].of, b0.of[1], b1.of[1]);
+            Square<float> sum = {};
+            once(sum, a.of[1].of, b0.of[0], b1.of[0]);
+            once(sum, a.of[0].of, b0.of[1], b1.of[1]);
+            once(sum, a.of[0].of, b0.of[0], b1.of[0]);
+#pragma unroll
+            for (int i = 0; i < 4; i++) c.of[i] = c.of[i] + sum.of[i];
+        } else {
+            once(c, a.of[0].of, b0.of[0], b1.of[0]);
         }
-        once(c, a.of[0].of, b0.of[0], b1.of[0]);
     }
 };
 

@@ -13,8 +13,8 @@
 // Shared bytes, dynamic: sizeof(A) (16 WARPS HEAD + KEYS (HEAD + VALUE)), at least sizeof(A) 16 WARPS VALUE, through which
 // the output goes; besides 24 and 24 a row, and 2 bits for each element of the output.
 // Numerics: tf32x3 multiplies numbers of two tf32 terms, three products each; the matrix unit cuts sums off at 24 bits, so
-// the products of a tile of KEYS <= 64 values are summed by themselves and join the output in float32 arithmetic. float64 is
-// IEEE's, in a fixed order. Values that are not finite: see careful.cuh.
+// it sums no more than eight of them at a time, and the rest is float32 arithmetic: the values of a tile by themselves, then
+// with the output. float64 is IEEE's, in a fixed order. Values that are not finite: see careful.cuh.
 #include "matrix_wide.cuh"
 #include "tiles.cuh"
 #include "warp_rows.cuh"

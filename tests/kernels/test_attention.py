@@ -16,6 +16,7 @@ import pytest
 import cupysoft
 from cupysoft import simulator
 from tests.attention_calls import AttentionCall
+from tests.attention_reference import EPSILON, naive
 
 Array = np.ndarray[Any, Any]
 BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
@@ -181,6 +182,15 @@ def test_an_answer_does_not_know_its_batch(family: Family, device: simulator.Dev
             assert bits(cupysoft.attention(call.q[i : i + 1], call.k[i : i + 1], call.v[i : i + 1], **options)) == bits(
                 whole[i]
             )
+
+
+@each_source
+def test_not_worse_than_the_naive_computation(family: Family, device: simulator.Device) -> None:
+    for keys in (64, 300):
+        call = family.call((64, 24), (keys, 24), 24)
+        true = call.expected().o
+        ours, theirs = (np.abs(o.astype("f8") - true).max() for o in (call.run(), naive(call.q, call.k, call.v)))
+        assert ours <= 1.5 * theirs + 2 * EPSILON[family.dtype.name] * np.abs(true).max()
 
 
 @pytest.mark.parametrize("family", SOURCES[1:], indirect=True, ids=kernel_of)

@@ -28,7 +28,7 @@ KERNELS: dict[str, dict[str, tuple[str, ...]]] = {
         f"attention_half<Bfloat16, {EVERYTHING}, 6, 256, 256, 4, 1, 32, 1>": ALL,
     },
     "attention/wide.cu": {
-        f"attention_wide<Tf32<3>, {PLAIN}, 1, 128, 128, 4, 32, 4>": ALL,
+        f"attention_wide<Tf32<3>, {PLAIN}, 1, 128, 128, 4, 16, 4>": ALL,
         f"attention_wide<Float64, {PLAIN}, 1, 128, 128, 4, 16, 2>": ("sm_80", "sm_90a", "sm_100"),
     },
     "attention/merge.cu": {f"attention_merge<Bfloat16, float, {PLAIN}, 6>": ("sm_80",)},
