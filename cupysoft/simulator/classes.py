@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from .compiled import Where
-
-__all__ = ["CLASSES", "class_of", "matrix_operations"]
+__all__ = ["CLASSES", "Where", "class_of", "matrix_operations"]
 
 _BY_OPCODE = {
     **dict.fromkeys(("ld", "ldu"), "load"),
@@ -37,6 +36,17 @@ CLASSES = (
     "float64", "float32", "float16", "matrix", "special", "integer", "conversion", "move", "load", "store", "copy",
     "atomic", "warp", "barrier", "fence", "control",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """One PTX instruction, for reports: its text, PTX line, and CUDA file and line."""
+
+    opcode: str
+    modifiers: tuple[str, ...]
+    text: str
+    line: int
+    location: tuple[str, int] | None
 
 
 def class_of(where: Where) -> str:

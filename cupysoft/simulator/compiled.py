@@ -8,23 +8,13 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from .classes import Where, class_of
 from .ptx import Instruction, Module, Parameter, Relocation, Variable
 
 if TYPE_CHECKING:
     from .translate import Translation
 
 __all__ = ["CompiledKernel", "Where", "described", "restored"]
-
-
-@dataclass(frozen=True, slots=True)
-class Where:
-    """One PTX instruction, for reports: its text, PTX line, and CUDA file and line."""
-
-    opcode: str
-    modifiers: tuple[str, ...]
-    text: str
-    line: int
-    location: tuple[str, int] | None
 
 
 @dataclass(frozen=True)
@@ -85,6 +75,11 @@ class CompiledKernel:
             Where(opcode, tuple(modifiers), text, line, (file, row) if file else None)
             for opcode, modifiers, text, line, file, row in self.table
         )
+
+    @cached_property
+    def classes(self) -> tuple[str, ...]:
+        """The class of each instruction."""
+        return tuple(map(class_of, self.instructions))
 
 
 def described(module: Module, name: str, translation: Translation) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import math
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,10 @@ class LoadedKernel:
     variables: Variables
     checked: bool
     _spare: dict[tuple[Extent, int, bool], list[Workspace]] = field(default_factory=dict)
+
+    @cached_property
+    def _granule_shift(self) -> int:
+        return granule_shift(self.kernel.instructions)
 
     def launch(
         self,
@@ -149,9 +154,7 @@ class LoadedKernel:
         spare = self._spare.setdefault((block, dynamic, cooperative), [])
 
         ordering = Ordering(blocks, -(-math.prod(block) // 32)) if self.checked else None
-        stamps = (
-            remember(memory, granule_shift(self.kernel.instructions)) if blocks <= MOST_BLOCKS * self.checked else []
-        )
+        stamps = remember(memory, self._granule_shift) if blocks <= MOST_BLOCKS * self.checked else []
 
         def workspace() -> Workspace:
             space = spare.pop() if spare else Workspace(self.kernel, block, dynamic, self.checked)

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..runtime.resources import Resources
 from .checks.layout import COUNTERS, Access, Counter, Space
-from .classes import class_of, matrix_operations
+from .classes import matrix_operations
 from .compiled import CompiledKernel
 from .launch import Outcome
 from .profile import PROCESSORS, Occupancy, Roofline, occupancy, plot, processor, roofline
@@ -186,14 +186,15 @@ class KernelReport:
             argument.footprint += region.footprint
 
     def _add_instructions(self, kernel: CompiledKernel, blocks: Any, lengths: Any) -> None:
+        classes = kernel.classes
         for first in np.flatnonzero(blocks[:, 0]).tolist():
             times, lanes = int(blocks[first, 0]), int(blocks[first, 1])
-            for where in kernel.instructions[first : first + int(lengths[first])]:
-                kind = class_of(where)
+            for number in range(first, first + int(lengths[first])):
+                kind = classes[number]
                 self.warp_instructions[kind] += times
                 self.thread_instructions[kind] += lanes
                 if kind == "matrix":
-                    factors, operations = matrix_operations(where)
+                    factors, operations = matrix_operations(kernel.instructions[number])
                     self.matrix_operations[factors] += times * operations
 
     def as_dict(self) -> dict[str, Any]:
