@@ -25,6 +25,8 @@ class Variables:
 
     def __init__(self) -> None:
         self._storage: dict[str, npt.NDArray[np.uint8]] = {}
+        self._regions: dict[str, Region] = {}
+        self._numbers: dict[str, int] = {}
         self._pointers: dict[str, Variable] = {}
         self._checked: bool | None = None
         self._lock = threading.Lock()
@@ -47,20 +49,16 @@ class Variables:
 
     def address(self, name: str, checked: bool) -> int:
         """Address that kernels know the variable by."""
-        host = _address_of(self._storage[name])
-        return window(self.number(name), 0) if checked else host
+        return window(self._numbers[name], 0) if checked else self._regions[name].address
 
     def number(self, name: str) -> int:
         """Number of a variable's window."""
-        return FIRST_ALLOCATION + list(self._storage).index(name)
+        return self._numbers[name]
 
     @property
     def regions(self) -> list[Region]:
         """Every variable, in the order of the windows."""
-        return [
-            Region(name, _address_of(storage), storage.size, 0, True, 1, 0, storage.size)
-            for name, storage in self._storage.items()
-        ]
+        return list(self._regions.values())
 
     def _create(self, variable: Variable) -> None:
         align = max(variable.align, 256)
@@ -69,7 +67,10 @@ class Variables:
         storage = block[start : start + variable.size]
         initial = np.frombuffer(variable.initial, np.uint8)
         storage[: initial.size] = initial
+        size = variable.size
+        self._numbers[variable.name] = FIRST_ALLOCATION + len(self._storage)
         self._storage[variable.name] = storage
+        self._regions[variable.name] = Region(variable.name, _address_of(storage), size, 0, True, 1, 0, size)
         if variable.relocations:
             self._pointers[variable.name] = variable
 
