@@ -65,9 +65,8 @@ def softmax(
 
     Notes
     -----
-    Elements are widened to float64, where the difference to the maximum is kept as two words, and the result is
-    rounded once. So results in 16- and 32-bit types are the correctly rounded true values but for freak cases, and
-    do not depend on batch, layout or device; float64 results are within 3 ulp. Subnormal results are kept.
+    Results are the true values, rounded once: to nearest, ties to even, subnormal numbers kept. So they do not depend
+    on batch, layout or device. A value whose rounding is in doubt is computed again, with more bits.
 
     As in SciPy, a NaN makes all of its row NaN, and so does an infinite maximum: ``[inf, 0]`` and ``[-inf, -inf]``
     give NaN.
@@ -136,8 +135,8 @@ def log_softmax(
 
     Notes
     -----
-    Numerics as for `softmax`. Near zero, where one element holds nearly all of the mass, the result is
-    ``-log1p(rest)`` and keeps its relative accuracy: at most 1 ulp from the true value.
+    Numerics as for `softmax`, also near zero, where one element holds nearly all of the mass and the result is
+    ``-log1p(rest)``; where that is too small for its type it is ``-0.0``.
 
     As in SciPy, ``[inf, 0]`` gives ``[nan, -inf]``, and a row that is all ``-inf`` gives NaN.
 
@@ -212,9 +211,9 @@ def logsumexp(
 
     Notes
     -----
-    Numerics as for `softmax`. Where the result is near zero, or the weights cancel, the row is computed again in
-    wider arithmetic, so that the result is within 1 ulp of the true value. The error of a complex result is at most
-    4 ulp of its modulus.
+    Numerics as for `softmax`: where the result is near zero, or the weights cancel, the row is computed again in
+    wider arithmetic. With weights that ends at 100 bits on a device, 150 in float64, and the result is rounded as these
+    say. The error of a complex result is at most 4 ulp of its modulus.
 
     The sum over nothing is 0: its logarithm is ``-inf`` and its sign 0. A row with ``+inf`` gives ``inf``, a row of
     only ``-inf`` gives ``-inf``, and one with NaN gives NaN.
