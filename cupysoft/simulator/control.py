@@ -156,20 +156,8 @@ def is_aligned(instruction: Instruction) -> bool:
 
 
 def threads_of(e: Emitter) -> str:
-    """Count the threads that the active lanes stand for at a block barrier, as a scalar ``i32``.
-
-    Where chance lets lanes of a warp come one after the other, the lowest one alive counts for those that are gone.
-    """
-    if not is_aligned(e.instruction):
-        return population(e, e.active_bits())
-    if not e.drawn:
-        return str(LANES)
-    live = e.code.line("load i32, ptr %live.place")
-    lowest = e.code.line(f"and i32 {live}, {e.code.line(f'sub i32 0, {live}')}")
-    absent = e.code.line(f"icmp eq i32 {e.code.line(f'and i32 {lowest}, {e.active_bits()}')}, 0")
-    gone = e.code.line(f"sub i32 {LANES}, {population(e, live)}")
-    more = e.code.line(f"select i1 {absent}, i32 0, i32 {gone}")
-    return e.code.line(f"add i32 {population(e, e.active_bits())}, {more}")
+    """Count the threads that the active lanes stand for at a block barrier, as a scalar ``i32``."""
+    return str(LANES) if is_aligned(e.instruction) else population(e, e.active_bits())
 
 
 def expect(e: Emitter, record: str, count: Operand | None) -> None:

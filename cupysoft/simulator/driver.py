@@ -24,9 +24,7 @@ from .turns import start_text, turns_text
 __all__ = ["run_text"]
 
 
-def run_text(
-    module: ModuleText, flow: Flow, strict: bool, fast: bool, unset: Sequence[int] = (), drawn: bool = False
-) -> tuple[str, bool]:
+def run_text(module: ModuleText, flow: Flow, strict: bool, fast: bool, unset: Sequence[int] = ()) -> tuple[str, bool]:
     """Return the functions of the driver, and whether the kernel has block barriers.
 
     Parameters
@@ -37,14 +35,12 @@ def run_text(
         Whether the module has the fast version too.
     unset : sequence of int
         Where the state of a warp has predicates that are true in all lanes when a block begins.
-    drawn : bool
-        Whether chance lets some lanes of a warp go ahead of the others.
     """
     module.declare("declare i32 @llvm.ctpop.i32(i32)")
     module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
     numbers = _numbers(flow)
     copies = module.has("copies")
-    start, warps = start_text(numbers, copies, unset, drawn), turns_text(copies)
+    start, warps = start_text(numbers, copies, unset), turns_text(copies)
     text = "\n".join(
         [
             CHANCE,

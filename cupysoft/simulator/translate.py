@@ -89,7 +89,7 @@ def translate(
     starts = [block.first for block in flow.blocks]
     instructions = [instruction for block in flow.blocks for instruction in block.instructions]
     places = [layout.offsets[companion(name).name] for name in unset if name in followed]
-    run, barriers = run_text(text, flow, strict=checks.enabled, fast=fast, unset=places, drawn=drawn)
+    run, barriers = run_text(text, flow, strict=checks.enabled, fast=fast, unset=places)
     return Translation(text.text(step, quick, run), layout, instructions, starts, barriers, kernel.variables)
 
 
@@ -191,9 +191,7 @@ def _dispatch(e: Emitter, blocks: int, entries: list[int]) -> str:
     rank = e.map("add <W x i32> {0}, {1}", counters, e.select(favoured, zero, penalty, "i32"))
     lowest = lowest_of(e, rank)
     code.effect(f"%block = and i32 {lowest}, {~PENALTY}")
-    # With a seed, favoured lanes run ahead of others that stand at the same block.
-    chosen, key = (rank, lowest) if e.drawn else (counters, "%block")
-    running = e.map("icmp eq <W x i32> {0}, {1}", chosen, e.splat("i32", key))
+    running = e.map("icmp eq <W x i32> {0}, {1}", counters, e.splat("i32", "%block"))
     rest = lowest_of(e, e.select(running, e.constant("i32", EXITED), rank, "i32"))
     lanes = e.bits(running)
     code.effect(f"store i32 {lanes}, ptr %active.slot")
@@ -275,16 +273,7 @@ def _yield(e: Emitter) -> None:
     bits = e.bits(group)
     code.effect(f"%someone = icmp ult i32 {chosen}, {MEETING}")
     code.effect(f"%favour = select i1 %someone, i32 {bits}, i32 -1")
-    if e.drawn:
-        # One time in four any lanes may go ahead: nothing but their barriers keeps the lanes of a warp together.
-        dice = code.line("call i64 @chance(ptr %ctx)")
-        lanes = code.line(f"trunc i64 {code.line(f'lshr i64 {dice}, 2')} to i32")
-        seldom = code.line(f"icmp eq i64 {code.line(f'and i64 {dice}, 3')}, 0")
-        some = code.line(f"icmp ne i32 {lanes}, 0")
-        drawn = code.line(f"and i1 {seldom}, {some}")
-        code.effect(f"store i32 {code.line(f'select i1 {drawn}, i32 {lanes}, i32 %favour')}, ptr %favoured.place")
-    else:
-        code.effect("store i32 %favour, ptr %favoured.place")
+    code.effect("store i32 %favour, ptr %favoured.place")
     code.effect("ret i32 2")
 
 

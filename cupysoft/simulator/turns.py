@@ -16,22 +16,8 @@ def _field(number: int, field: BarrierField) -> int:
     return Slot.BARRIERS + BARRIER_FIELDS * number + field
 
 
-def start_text(numbers: list[int], copies: bool, unset: Sequence[int] = (), drawn: bool = False) -> str:
-    """Write ``start_block``: coordinates, empty barriers, every warp at the first block; predicates `unset` true.
-
-    Where lanes are `drawn`, some of a warp may go ahead at once.
-    """
-    ahead, favoured = "", "-1"
-    if drawn:
-        ahead = """
-  %dice = call i64 @chance(ptr %ctx)
-  %few = trunc i64 %dice to i1
-  %high = lshr i64 %dice, 1
-  %some = trunc i64 %high to i32
-  %none = icmp eq i32 %some, 0
-  %all = or i1 %few, %none
-  %ahead = select i1 %all, i32 -1, i32 %some"""
-        favoured = "%ahead"
+def start_text(numbers: list[int], copies: bool, unset: Sequence[int] = ()) -> str:
+    """Write ``start_block``: coordinates, empty barriers, every warp at the first block; predicates `unset` true."""
     true = "".join(
         f"\n  %unset{number} = getelementptr i8, ptr %state, i64 {offset}\n  store i32 -1, ptr %unset{number}"
         for number, offset in enumerate(unset)
@@ -76,8 +62,8 @@ warp.loop:
   store <{LANES} x i32> %pcs, ptr %state, align 64
   %live.place = getelementptr i8, ptr %state, i64 {StateOffset.LIVE}
   store i32 %live, ptr %live.place
-  %favoured.place = getelementptr i8, ptr %state, i64 {StateOffset.FAVOURED}{ahead}
-  store i32 {favoured}, ptr %favoured.place
+  %favoured.place = getelementptr i8, ptr %state, i64 {StateOffset.FAVOURED}
+  store i32 -1, ptr %favoured.place
   %forced.place = getelementptr i8, ptr %state, i64 {StateOffset.FORCED}
   store i32 0, ptr %forced.place
   %sync.place = getelementptr i8, ptr %state, i64 {StateOffset.SYNC_EPOCH}

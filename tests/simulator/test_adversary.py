@@ -13,7 +13,7 @@ from cupysoft import simulator
 from cupysoft.errors import RacecheckError
 from cupysoft.simulator.parser import parse
 from cupysoft.simulator.translate import translate
-from tests.simulator.devices import ints, launch
+from tests.simulator.devices import launch
 from tests.simulator.harness import Array, run
 
 SEEDS = range(12)
@@ -170,22 +170,3 @@ def test_messages_and_reports_name_the_seed(seed: int) -> None:
         launch(plain, body, [np.zeros(64, np.int32)], block=64)
     assert "seed" not in str(caught.value)
     assert "seed" not in str(plain.report)
-
-
-NEIGHBOUR = """volatile int* v = y; int t = threadIdx.x;
-v[t] = t + 1; BARRIER for (int i = 0; i < 3; ++i) v[64 + t] = v[t ^ 1];
-asm volatile("bar.arrive 1, 64;"); if (t >= 32) asm volatile("bar.sync 1, 64;");"""
-
-
-def test_lanes_of_one_warp_go_ahead_unless_they_are_held_together() -> None:
-    def late(barrier: str) -> int:
-        """How often, of 40 seeds, a lane did not see what its neighbour wrote."""
-        found = 0
-        for seed in range(40):
-            y = ints(96)
-            launch(simulator.Device(check=False, seed=seed), NEIGHBOUR.replace("BARRIER", barrier), [y])
-            found += bool((y[64:] == 0).any())
-        return found
-
-    assert late("") > 2
-    assert late("__syncwarp();") == 0
