@@ -48,12 +48,16 @@ def _binding() -> Any:
     return llvm
 
 
+#: Instructions from which on the versions that are not for speed are compiled in haste, in a third of the time.
+_LONG = 2000
+
+
 @cache
-def _target_machine() -> Any:
+def _target_machine(haste: bool = False) -> Any:
     llvm = _binding()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=_features(), opt=2, reloc="pic", codemodel="small", jit=True
+        cpu=llvm.get_host_cpu_name(), features=_features(), opt=0 if haste else 2, reloc="pic", codemodel="small", jit=True
     )
 
 
@@ -127,18 +131,18 @@ def build(
     module = parsed() if parsed is not None else parse(ptx)
     translation = translate(module, name, checks, fast=fast, linear=linear, drawn=drawn)
     description = described(module, name, translation)
-    code = compile_text(translation.text)
+    code = compile_text(translation.text, haste=not fast and len(translation.instructions) > _LONG)
     if store is not None:
         head = json.dumps(description, separators=(",", ":")).encode()
         store.put(key, len(head).to_bytes(8, "little") + head + code)
     return load(description, code)
 
 
-def compile_text(text: str) -> bytes:
-    """Compile an LLVM module to an object file."""
+def compile_text(text: str, haste: bool = False) -> bytes:
+    """Compile an LLVM module to an object file; in haste, to slower code."""
     llvm = _binding()
     with _LOCK:
-        machine = _target_machine()
+        machine = _target_machine(haste)
         module = llvm.parse_assembly(text)
         module.triple = llvm.get_process_triple()
         module.data_layout = str(machine.target_data)

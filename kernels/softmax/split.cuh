@@ -22,7 +22,7 @@ __device__ __forceinline__ State<ARITHMETIC> merged_parts(const Parts<ARITHMETIC
 
 // A block a row. Elementwise operations get the states of their rows, for the kernel that applies them.
 template <typename ARITHMETIC>
-__global__ void __launch_bounds__(32 * MERGE_WARPS)
+__global__ void __launch_bounds__(32 * MERGE_WARPS, 1)
     split_merge(double* states,  // (4, rows * parts)
                 long long rows, long long parts, long long row_step, long long part_step,
                 double* merged,  // (4, rows)
@@ -37,7 +37,7 @@ __global__ void __launch_bounds__(32 * MERGE_WARPS)
 
 // The same for operations that give a result for each row.
 template <typename OPERATION, typename VIEW, typename... OUTPUTS>
-__global__ void __launch_bounds__(32 * MERGE_WARPS)
+__global__ void __launch_bounds__(32 * MERGE_WARPS, 1)
     split_finish(double* states,  // (4, rows * parts)
                  VIEW view,       // of x and the first output
                  long long parts, long long row_step, long long part_step,

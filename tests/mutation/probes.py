@@ -155,6 +155,26 @@ def _weighted(dtype: str, shape: tuple[int, int], axis: int) -> Callable[[], Ite
     return call
 
 
+def _attended(
+    dtype: Any, lengths: tuple[int, int], dims: tuple[int, int], **options: Any
+) -> Callable[[], Iterator[Array]]:
+    """Two heads with a mask, of which one query attends to nothing, and values that are not finite where none looks."""
+
+    def call() -> Iterator[Array]:
+        rng = np.random.default_rng([*lengths, *dims])
+        shapes = (2, lengths[0], dims[0]), (2, lengths[1], dims[0]), (2, lengths[1], dims[1])
+        q, k, v = (rng.normal(size=shape).astype(dtype) for shape in shapes)
+        mask = rng.random((lengths[0], lengths[1])) < 0.8
+        mask[0], mask[:, lengths[1] // 2] = False, False
+        k[:, lengths[1] // 2], v[:, lengths[1] // 2] = np.inf, np.nan
+        yield from cupysoft.attention(q, k, v, mask=mask, return_lse=True, **options)
+        yield from cupysoft.attention(
+            q, v[..., : dims[0]] if dims[0] <= dims[1] else k, k, causal=True, return_lse=True
+        )
+
+    return call
+
+
 PROBES = (
     Probe("ladder", _ladder),
     *(Probe(f"rows of 33, {dtype}", _rows_of(dtype, 33)) for dtype in ("f2", BFLOAT16, "f4", "f8")),
@@ -186,4 +206,11 @@ PROBES = (
         for shape, axis, seed in (((200, 3), 1, None), ((40, 40), 1, None), ((40, 40), 0, 5), ((12, 1030), 1, 6))
     ),
     *(Probe(f"weights in parts, {dtype}", _weighted(dtype, (1, 20000), 1)) for dtype in ("f4", "c8")),
+    Probe("attention, ieee", _attended("f4", (35, 70), (20, 20), precision="ieee", softcap=5.0), seed=7),
+    Probe("attention, float16", _attended("f2", (70, 150), (40, 64), window=(60, None))),
+    Probe("attention, float16, drawn", _attended("f2", (70, 150), (64, 64)), seed=8),
+    Probe("attention, bfloat16, one query", _attended(BFLOAT16, (1, 700), (64, 64))),
+    Probe("attention, three products", _attended("f4", (40, 90), (33, 32)), seed=9),
+    Probe("attention, float64", _attended("f8", (20, 70), (16, 24)), seed=10),
+    Probe("attention in parts", _attended("f4", (3, 2100), (16, 16), precision="ieee")),
 )

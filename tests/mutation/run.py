@@ -119,9 +119,9 @@ def _verdict(mutant: Mutant, known: Sequence[Expected]) -> Verdict:
 
 def _in_child(folder: Path, probe: Probe) -> tuple[str, Any]:
     """Run a probe on the kernels of a folder; nothing that was compiled before is remembered there."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
-    child = context.Process(target=_child, args=(folder, probe, there), daemon=True)
+    child = context.Process(target=_child, args=(folder, probe.name, there), daemon=True)
     child.start()
     there.close()
     try:
@@ -133,7 +133,8 @@ def _in_child(folder: Path, probe: Probe) -> tuple[str, Any]:
     return answer
 
 
-def _child(folder: Path, probe: Probe, pipe: Connection) -> None:
+def _child(folder: Path, name: str, pipe: Connection) -> None:
+    (probe,) = (each for each in PROBES if each.name == name)
     sources.kernels_folder = lambda: folder  # type: ignore[assignment]
     sources.source.cache_clear()
     files: set[str] = set()

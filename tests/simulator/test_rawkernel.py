@@ -153,7 +153,7 @@ def test_every_block_waits_for_all_others() -> None:
 
 def test_trap_names_block_and_thread() -> None:
     source = 'extern "C" __global__ void stop(int at) { if (blockIdx.x * 64 + threadIdx.x == at) __trap(); }'
-    with pytest.raises(TrapError, match=r"block \(2, 0, 0\), thread \(5, 0, 0\)"):
+    with pytest.raises(TrapError, match=r"thread \(5, 0, 0\) in block \(2, 0, 0\)"):
         simulator.RawKernel(source, "stop")((4,), (64,), (133,))
 
 
