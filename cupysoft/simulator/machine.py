@@ -57,7 +57,12 @@ def _target_machine(haste: bool = False) -> Any:
     llvm = _binding()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(), features=_features(), opt=0 if haste else 2, reloc="pic", codemodel="small", jit=True
+        cpu=llvm.get_host_cpu_name(),
+        features=_features(),
+        opt=0 if haste else 2,
+        reloc="pic",
+        codemodel="small",
+        jit=True,
     )
 
 
