@@ -15,7 +15,10 @@ from .literals import bits_of
 if TYPE_CHECKING:
     from .strips import Strips, Value
 
-__all__ = ["Affine", "affine_result"]
+__all__ = ["LARGEST_STEP", "Affine", "affine_result"]
+
+#: Larger steps from lane to lane are left to the lanes.
+LARGEST_STEP = 1 << 20
 
 
 class Affine(tuple[str, ...]):
@@ -33,8 +36,6 @@ class Affine(tuple[str, ...]):
 _BINARY = re.compile(r"(add|sub|mul|shl) <W x (i(?:32|64))> \{0\}, \{1\}$")
 _CAST = re.compile(r"(sext|zext|trunc) <W x (i(?:32|64))> \{0\} to <W x (i(?:32|64))>$")
 _NUMBER = re.compile(r"-?\d+$")
-#: Larger steps are left to the lanes.
-_LARGEST_STEP = 1 << 20
 
 
 def affine_result(e: Strips, template: str, values: tuple[Value, ...]) -> Value | None:
@@ -52,7 +53,7 @@ def affine_result(e: Strips, template: str, values: tuple[Value, ...]) -> Value 
     if found is None:
         return None
     base, step, type_ = found
-    if abs(step) > _LARGEST_STEP:
+    if abs(step) > LARGEST_STEP:
         return None
     return e.affine(type_, base, step) if step else e.splat(type_, base)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from ..affine import LARGEST_STEP
 from ..flow import Flow, definitions
 from ..literals import integer
 from ..opcodes import lookup
@@ -19,7 +20,6 @@ _COMPUTE = frozenset(
 #: What else may run twice: the second run, under masks, begins where the first did.
 _HARMLESS = frozenset(("ld", "ldu", "mov", "cvta", "isspacep", "prefetch", "prefetchu", "bra", "brx", "exit", "ret"))
 _ONCE = frozenset(("addc", "subc", "madc", "trap", "nanosleep", "bar", "barrier"))
-_LARGEST_STEP = 1 << 20
 _INTEGERS = frozenset(("u32", "s32", "b32", "u64", "s64", "b64"))
 
 
@@ -48,7 +48,7 @@ def steps(flow: Flow, uniform: set[str], apart: set[str], linear: bool) -> dict[
             if step == _UNKNOWN:
                 unsettled.add(name)
             else:
-                step = step if step and abs(step) <= _LARGEST_STEP else None
+                step = step if step and abs(step) <= LARGEST_STEP else None
                 known[name] = step if known.get(name, step) == step else None
         if known == before:
             if not unsettled:

@@ -142,8 +142,13 @@ class _Writer:
         e.begin_block()
         e.active_name, e.region, e.restart = ALL, None, ""
         e.code.label(f"restart{number}")
-        e.code.effect(f"store i32 {number}, ptr %refused.place")
-        self._leave(self.flow.blocks[number].live_in, e.constant("i32", number), Status.APART)
+        self._give_up(number)
+
+    def _give_up(self, number: int) -> None:
+        """Let the masked version go on at the start of a block, and not hand back the warp there."""
+        self.e.code.effect(f"store i32 {number}, ptr %refused.place")
+        with self.e.aside():
+            self._leave(self.flow.blocks[number].live_in, self.e.constant("i32", number), Status.APART)
 
     def _meet(self, number: int) -> None:
         """Leave the block to the masked version if some lanes have a mask whose others brought another one."""
@@ -156,9 +161,7 @@ class _Writer:
         here = self._label("meeting")
         code.effect(f"br i1 {whole}, label %{here}.on, label %{here}.apart")
         code.label(f"{here}.apart")
-        code.effect(f"store i32 {number}, ptr %refused.place")
-        with e.aside():
-            self._leave(self.flow.blocks[number].live_in, e.constant("i32", number), Status.APART)
+        self._give_up(number)
         code.label(f"{here}.on")
 
     def _store(self, number: int) -> None:
@@ -323,15 +326,13 @@ class _Writer:
 
     def _rejoin(self, region: Region) -> None:
         """Make scalars again of what the masked blocks wrote; where a lane differs, the masked version goes on."""
-        e, code, live = self.e, self.e.code, self.flow.blocks[region.join].live_in
-        differs = e.narrow(live) if region.doubled else "false"
+        e, code = self.e, self.e.code
+        differs = e.narrow(self.flow.blocks[region.join].live_in) if region.doubled else "false"
         if differs != "false":
             here = self._label("rejoin")
             code.effect(f"br i1 {differs}, label %{here}.apart, label %{here}.on")
             code.label(f"{here}.apart")
-            code.effect(f"store i32 {region.join}, ptr %refused.place")
-            with e.aside():
-                self._leave(live, e.constant("i32", region.join), Status.APART)
+            self._give_up(region.join)
             code.label(f"{here}.on")
         e.begin_block()
         e.region = None
