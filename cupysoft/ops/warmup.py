@@ -10,11 +10,9 @@ import numpy as np
 from cupysoft.ops.calls import OPERATIONS, Call, kernels_of
 from cupysoft.ops.device_targets import CudaTarget
 from cupysoft.ops.plans_states import texts
-from cupysoft.ops.targets import simulated_device
 from cupysoft.ops.warmup_arguments import calls_of
-from cupysoft.ops.warmup_device import check_the_device
+from cupysoft.ops.warmup_device import current_arch, make_ready
 from cupysoft.runtime import cuda
-from cupysoft.runtime.ahead import precompile
 
 __all__ = ["warmup"]
 
@@ -90,17 +88,9 @@ def warmup(
     ('softmax_block<LogSoftmax<double>...>', 'settle<...>')
     """
     calls = calls_of(operations, dtypes, columns, shape=shape, axis=axis, b=b, return_sign=return_sign)
-    device = simulated_device()
-    if arch is None and device is None:
-        check_the_device("warmup")
-    kernels = kernels_of(calls, arch or (device or cuda.CupyDevice()).arch)
+    kernels = kernels_of(calls, arch or current_arch("warmup"))
     names = tuple(kernel.name for kernel in kernels)
-    if arch is not None:
-        precompile(kernels, arch)
-    elif device is not None:
-        precompile(kernels, device.arch, "ptx")
-    else:
-        cuda.CupyDevice().load(kernels)
+    if make_ready(kernels, arch):
         names += tuple(dict.fromkeys(name for call in calls for name in _rehearse(call)))
     return names
 

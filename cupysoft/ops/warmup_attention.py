@@ -15,11 +15,9 @@ from cupysoft.ops.attention_call import run_attention
 from cupysoft.ops.calls import stand_in
 from cupysoft.ops.device_targets import CudaTarget
 from cupysoft.ops.host_target import HostTarget
-from cupysoft.ops.targets import simulated_device
 from cupysoft.ops.warmup_arguments import named_dtype
-from cupysoft.ops.warmup_device import check_the_device
+from cupysoft.ops.warmup_device import current_arch, make_ready
 from cupysoft.runtime import cuda
-from cupysoft.runtime.ahead import precompile
 from cupysoft.runtime.plan import KernelRef
 
 __all__ = ["warmup_attention"]
@@ -128,13 +126,7 @@ def warmup_attention(
     )
     kernels = tuple(planner.kernels)
     names = tuple(kernel.name for kernel in kernels)
-    device = simulated_device()
-    if arch is not None:
-        precompile(kernels, arch)
-    elif device is not None:
-        precompile(kernels, device.arch, "ptx")
-    else:
-        cuda.CupyDevice().load(kernels)
+    if make_ready(kernels, arch):
         names += _rehearse(given, wide, merge, {name: array.dtype for name, array in extra.items() if array.ndim == 0})
     return names
 
@@ -145,7 +137,7 @@ class _Planner(HostTarget):
     xp = SimpleNamespace(empty=stand_in, broadcast_to=np.broadcast_to)
 
     def __init__(self, arch: str | None) -> None:
-        self.arch = _current_arch() if arch is None else arch
+        self.arch = current_arch(FUNCTION) if arch is None else arch
         self.kernels: list[KernelRef] = []
 
     def assign(self, out: Any, value: Any) -> None:
@@ -154,15 +146,6 @@ class _Planner(HostTarget):
     def attention(self, arrays: dict[Role, Any], options: AttentionOptions) -> None:
         """Plan it."""
         self.kernels += attention_device.plan(arrays, options, self.arch).kernels
-
-
-def _current_arch() -> str:
-    """Architecture of the simulated device around the call, or of CuPy's current one."""
-    device = simulated_device()
-    if device is None:
-        check_the_device(FUNCTION)
-        device = cuda.CupyDevice()
-    return str(device.arch)
 
 
 def _shape(argument: str, shape: Any) -> tuple[int, ...]:

@@ -48,7 +48,7 @@ def test_what_is_warm_runs_in_a_capture(cupy: CupyDouble) -> None:
 
 def test_every_option_is_planned_as_the_call_plans_it(cupy: CupyDouble, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same kernels by name; none is compiled here."""
-    monkeypatch.setattr("cupysoft.ops.warmup_attention.precompile", lambda *_: None)
+    monkeypatch.setattr("cupysoft.ops.warmup_device.precompile", lambda *_: None)
     plans: list[Plan] = []
     monkeypatch.setattr("cupysoft.ops.attention_device.run", lambda plan, *_: plans.append(plan))
     lengths = np.ones((2, 1), "i8")
