@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--elements", type=_number, default=10**6, metavar="1e7", help="elements of input (1e6)")
     verify.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the input (0)")
     verify.add_argument(
-        "--backend", action="append", metavar="host", help="host, simulated, GPU; may be repeated (all)"
+        "--backend", action="append", metavar="host", help="host, CPU, simulated, GPU; may be repeated (all)"
     )
     verify.add_argument("--dtype", action="append", metavar="float32", help="element type; may be repeated (all)")
     for command in (demo, info, verify):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import cupysoft
+from cupysoft.ops import cpu
 from cupysoft.ops.ladder import RUNGS, Rung, ladder_plan, tail_plan
 from cupysoft.runtime import nvrtc
 from cupysoft.runtime.launch import run
@@ -47,22 +48,25 @@ class Backend:
     name : str
         What a table calls it.
     device : object
-        What plans run on (a simulated device, or CuPy's), or None for NumPy.
+        What plans run on (a simulated device, or CuPy's), or None for plain calls on NumPy arrays.
+    way : {"host", "kernels"}
+        How those are computed.
     put, get : callable
         Take a NumPy array there, and bring an array back.
     """
 
     name: str
     device: Any
+    way: cpu.Way = "host"
     put: Callable[[Any], Any] = field(default=lambda x: x)
     get: Callable[[Any], Any] = field(default=lambda x: x)
 
     def call(self, operation: str, *args: Any, **kwargs: Any) -> Any:
         """Call an operation of the package there."""
         function = getattr(cupysoft, operation)
-        if self.device is None or self.name.startswith("GPU"):
+        if self.name.startswith("GPU"):
             return function(*args, **kwargs)
-        with self.device:
+        with self.device or cpu.only(self.way):
             return function(*args, **kwargs)
 
 
@@ -122,17 +126,18 @@ class Comparison:
 
 
 def backends(arch: str = "sm_90") -> Iterator[Backend]:
-    """Give every backend that is present: the host, the simulated device, the GPU."""
+    """Give every backend that is present: the host, the kernels on the CPU, the simulated device, the GPU."""
     yield Backend("host", None)
     if _imported("llvmlite.binding") and nvrtc.available():
         from cupysoft.simulator import Device
 
+        yield Backend("CPU", None, "kernels")
         yield Backend(f"simulated {arch}", Device(arch=arch, check=False))
     cupy = _imported("cupy")
     if cupy and cupy.cuda.is_available():
         from cupysoft.runtime.cuda import CupyDevice
 
-        yield Backend("GPU", CupyDevice(), cupy.asarray, cupy.asnumpy)
+        yield Backend("GPU", CupyDevice(), put=cupy.asarray, get=cupy.asnumpy)
 
 
 def _imported(name: str) -> Any | None:

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from cupysoft.ops import cpu
+
 # A simulated kernel is slow beside NumPy, and its first call compiles: time per example says nothing about the test.
 _SLOW_IS_FINE = [HealthCheck.too_slow, HealthCheck.data_too_large]
 # The same examples every time: whether a change is right must not depend on luck. The other profiles look further.
@@ -39,7 +41,7 @@ class Backend:
     Attributes
     ----------
     name : str
-        ``"host"``, ``"simulated"`` or ``"gpu"``.
+        ``"host"``, ``"cpu"`` (the kernels, as NumPy arrays have them), ``"simulated"`` (with checks) or ``"gpu"``.
     """
 
     def __init__(self, name: str) -> None:
@@ -70,9 +72,10 @@ class Backend:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Make the simulated device current where this backend is that."""
+        """Make the simulated device current where this backend is that; else say how NumPy arrays are computed."""
         if self.name != "simulated":
-            yield
+            with cpu.only("kernels" if self.name == "cpu" else "host"):
+                yield
             return
         with importlib.import_module("cupysoft.simulator").Device():
             yield

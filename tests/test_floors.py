@@ -16,7 +16,7 @@ PACKAGE = ROOT / "cupysoft"
 
 # Floor by floor, from the ground: on each its rooms, in each room its modules, or packages with all that is in them.
 FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (("errors", "_version"), ("tables",)),
+    (("errors", "_version"), ("tables",), ("workers",)),
     (("arrays", "attention_layout"), ("runtime.plan", "runtime.limits")),
     (("runtime",),),
     (("simulator",), ("host",)),

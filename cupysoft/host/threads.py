@@ -14,23 +14,15 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-__all__ = ["for_each", "ieee_arithmetic", "thread_count"]
+from cupysoft.workers import thread_count
+
+__all__ = ["for_each", "ieee_arithmetic"]
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
 
 _FENV_BYTES = 512  # more than any C library's fenv_t
 _SMALLEST = np.array([5e-324])
-
-
-def thread_count() -> int:
-    """Give the number of threads that large arrays use: ``CUPYSOFT_THREADS``, or the cores this process may use."""
-    asked = os.environ.get("CUPYSOFT_THREADS", "")
-    if asked.isdigit() and int(asked) > 0:
-        return int(asked)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""Operations on NumPy arrays, in NumPy."""
+"""Operations on NumPy arrays that lie on the host."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 from cupysoft import host
 from cupysoft.attention_layout import AttentionOptions, Role
 from cupysoft.errors import DtypeError, ShapeError
+from cupysoft.ops import cpu
 from cupysoft.ops.arguments import OVERLAP_WORK
 from cupysoft.ops.target import PartArrays, StateArrays
 
@@ -17,7 +18,7 @@ __all__ = ["HostTarget"]
 
 
 class HostTarget:
-    """NumPy arrays, computed by `cupysoft.host`."""
+    """NumPy arrays, computed by `cupysoft.host`, and large ones by the kernels on the CPU."""
 
     kind = "a NumPy array"
     xp: Any = np
@@ -72,7 +73,9 @@ class HostTarget:
             return True
 
     def softmax(self, x: Any, axes: tuple[int, ...], out: Any, *, log: bool, fast: bool = False) -> None:
-        """Compute in NumPy."""
+        """Compute by the kernels on the CPU, which are faster than `fast` is in NumPy, or in NumPy."""
+        if cpu.computed("LogSoftmax" if log else "Softmax", x, axes, out):
+            return
         if fast:
             (host.fast_log_softmax if log else host.fast_softmax)(x, axes, out)
         else:
@@ -81,8 +84,11 @@ class HostTarget:
     def logsumexp(
         self, a: Any, axes: tuple[int, ...], b: Any | None, out: Any, sign: Any | None, fast: bool = False
     ) -> None:
-        """Compute in NumPy."""
-        if fast and b is None and sign is None and a.dtype.kind != "c":
+        """Compute by the kernels on the CPU, or in NumPy."""
+        plain = b is None and sign is None and a.dtype.kind != "c"
+        if plain and cpu.computed("LogSumExp", a, axes, out):
+            return
+        if fast and plain:
             host.fast_logsumexp(a, axes, out)
         else:
             host.logsumexp(a, axes, b, out, sign)

@@ -12,11 +12,12 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import cache
 
+from ..workers import thread_count
 from .context import Slot, Status
 from .stagnation import Stagnation, Watch
 from .workspace import Workspace
 
-__all__ = ["Schedule", "execute", "workers"]
+__all__ = ["Schedule", "execute"]
 
 #: Parts into which each thread's share of the blocks is cut, so that no thread is left with the long end.
 _PARTS = 8
@@ -27,15 +28,10 @@ _RESIDENT_BYTES = 1 << 29
 _GRACE_SECONDS = 2.0
 
 
-def workers() -> int:
-    """Number of threads that run blocks."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @cache
-def _pool(process: int) -> ThreadPoolExecutor:
+def _pool(process: int, threads: int) -> ThreadPoolExecutor:
     """Threads of this process: those of its parent are not there after a fork."""
-    return ThreadPoolExecutor(workers(), thread_name_prefix="cupysoft-simulator", initializer=_default_arithmetic)
+    return ThreadPoolExecutor(threads, thread_name_prefix="cupysoft-simulator", initializer=_default_arithmetic)
 
 
 @cache
@@ -138,7 +134,8 @@ def execute(
         Hears of blocks that do not end.
     """
     used: list[Workspace] = []
-    jobs = [_pool(os.getpid()).submit(_work, schedule, run, workspace, used, stagnation) for _ in range(threads)]
+    pool = _pool(os.getpid(), thread_count())
+    jobs = [pool.submit(_work, schedule, run, workspace, used, stagnation) for _ in range(threads)]
     try:
         _await(jobs, schedule)
     except BaseException:

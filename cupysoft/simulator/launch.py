@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SimulatorError
+from ..workers import thread_count
 from .arguments import Binding, Region, bind, pack
 from .checks.granules import granule_shift
 from .checks.layout import MOST_BLOCKS
 from .compiled import CompiledKernel
 from .context import ErrorKind, Slot
 from .diagnose import Site, error_from
-from .execute import Schedule, execute, ranges_of, workers
+from .execute import Schedule, execute, ranges_of
 from .memory import AddressMap, Variables
 from .order import Ordering
 from .printf import show
@@ -139,9 +140,10 @@ class LoadedKernel:
             (Slot.NCTAID_Y, grid[1]),
             (Slot.NCTAID_Z, grid[2]),
             (Slot.LAUNCH_ID, number),
-            (Slot.ALLOCATIONS, _address(memory.table)),
-            (Slot.ALLOCATION_COUNT, len(memory.table)),
         ]
+        if self.checked:
+            slots.append((Slot.ALLOCATIONS, _address(memory.table)))
+            slots.append((Slot.ALLOCATION_COUNT, len(memory.table)))
         if cooperative:
             slots.append((Slot.GRID_WORKSPACE, memory.extra[0] if self.checked else _address(barrier)))
             slots.append((Slot.PATIENCE, 1))  # who waits for the other blocks gives way at once
@@ -157,8 +159,8 @@ class LoadedKernel:
         stamps = remember(memory, self._granule_shift) if blocks <= MOST_BLOCKS * self.checked else []
 
         def workspace() -> Workspace:
-            space = spare.pop() if spare else Workspace(self.kernel, block, dynamic, self.checked)
-            space.begin(slots, len(memory.table))
+            space = _popped(spare) or Workspace(self.kernel, block, dynamic, self.checked)
+            space.begin(slots, len(memory.regions))
             if ordering is not None:
                 ordering.attach(space)
             return space
@@ -186,6 +188,14 @@ class LoadedKernel:
         return error_from(site, min(failed, key=_rank), used)
 
 
+def _popped(spare: list[Workspace]) -> Workspace | None:
+    """Take a workspace that is there, while other threads do the same."""
+    try:
+        return spare.pop()
+    except IndexError:
+        return None
+
+
 def _rank(space: Workspace) -> tuple[bool, int]:
     """Order errors: who waits for a block that failed waits for ever, which says less than why that one failed."""
     return space[Slot.ERROR_KIND] == ErrorKind.ENDLESS, space[Slot.ERROR_BLOCK]
@@ -206,7 +216,7 @@ def _plan(blocks: int, threads_of_block: int, seed: int | None, number: int, che
         random.Random(f"{seed} {number} blocks").shuffle(order)
         return Schedule([(block, block + 1) for block in order], ordered=False), 1
     alone = _ALONE_CHECKED if checked else _ALONE
-    threads = 1 if blocks * threads_of_block <= alone else min(workers(), blocks)
+    threads = 1 if blocks * threads_of_block <= alone else min(thread_count(), blocks)
     return Schedule(ranges_of(blocks, threads)), threads
 
 

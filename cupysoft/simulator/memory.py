@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -96,8 +97,6 @@ class AddressMap:
         What the kernel gets for each array argument.
     numbers : list of int
         Number of each array argument; the same memory passed twice has one number.
-    table : ndarray
-        Rows of `AllocationField`, by number.
     extra : list of int
         Address of each region that is no argument.
     """
@@ -105,7 +104,6 @@ class AddressMap:
     regions: list[Region | None]
     addresses: list[int]
     numbers: list[int]
-    table: npt.NDArray[np.int64]
     extra: list[int]
 
     @classmethod
@@ -129,16 +127,21 @@ class AddressMap:
             addresses.append(window(number, first.placement) + region.start)
         others = [window(number, region.placement) for number, region in enumerate(extra, len(regions))]
         regions += extra
-        table = np.zeros((len(regions), ALLOCATION_FIELDS), np.int64)
-        for number, known_region in enumerate(regions):
-            if known_region is not None:
-                virtual = window(number, known_region.placement)
+        return cls(regions, addresses, numbers, others)
+
+    @cached_property
+    def table(self) -> npt.NDArray[np.int64]:
+        """Rows of `AllocationField`, by number, for the checks."""
+        table = np.zeros((len(self.regions), ALLOCATION_FIELDS), np.int64)
+        for number, region in enumerate(self.regions):
+            if region is not None:
+                virtual = window(number, region.placement)
                 table[number, AllocationField.VIRTUAL] = virtual
-                table[number, AllocationField.SIZE] = known_region.size
-                table[number, AllocationField.DELTA] = known_region.address - virtual
-                table[number, AllocationField.WRITABLE] = known_region.writable
-                table[number, AllocationField.WRITTEN] = flags_at(known_region.address, known_region.size)
-        return cls(regions, addresses, numbers, table, others)
+                table[number, AllocationField.SIZE] = region.size
+                table[number, AllocationField.DELTA] = region.address - virtual
+                table[number, AllocationField.WRITABLE] = region.writable
+                table[number, AllocationField.WRITTEN] = flags_at(region.address, region.size)
+        return table
 
     def of(self, address: int) -> tuple[Region, int] | None:
         """The region that a window's address is meant for, and the byte in it."""
@@ -146,7 +149,7 @@ class AddressMap:
         region = self.regions[number] if 0 <= number < len(self.regions) else None
         if region is None:
             return None
-        return region, address - int(self.table[number, AllocationField.VIRTUAL])
+        return region, address - window(number, region.placement)
 
     def at_host(self, address: int) -> tuple[Region, int] | None:
         """A region that holds a host address, the smallest, and the byte in it."""

@@ -1,4 +1,4 @@
-// exp(d) for d <= 0, given as two words, out of IEEE operations and integers only.
+// exp(d) for d <= 0, or as far above as NEAR rows need, given as two words, out of IEEE operations and integers only.
 //
 //   d = k ln 2 + r with |r| <= ln 2 / 2,    exp(d) = 2^k (1 + r + r^2 P(r))
 //
@@ -43,8 +43,8 @@ __device__ __forceinline__ double exp_tail_narrow(double r) {
 //   u          the last rounding
 //   0.15 u     the polynomial
 // -inf gives 0. NaN gives some number: a row that holds a NaN is settled by its maximum. TRACE: what is too small to count
-// leaves a trace, so that a sum can be told from one of nothing.
-template <bool TRACE = false>
+// leaves a trace, so that a sum can be told from one of nothing. NEAR: no d is below NARROW_LOWEST.
+template <bool TRACE = false, bool NEAR = false>
 __device__ __forceinline__ double exp_narrow(Two d) {
     const double shifted = __fma_rn(d.hi, LOG2_E, ROUND_TO_INTEGER);
     const double k = __dsub_rn(shifted, ROUND_TO_INTEGER);
@@ -52,6 +52,7 @@ __device__ __forceinline__ double exp_narrow(Two d) {
     const double r = __dadd_rn(reduced, __fma_rn(k, -LN2_LO, d.lo));
     const double p = __fma_rn(__fma_rn(exp_tail_narrow(r), r, 1.0), r, 1.0);
     const double result = __longlong_as_double(__double_as_longlong(p) + (__double_as_longlong(shifted) << 52));
+    if constexpr (NEAR) return result;
     const double instead = TRACE && d.hi != negative_infinity() ? NARROW_TRACE : 0.0;
     return d.hi < NARROW_LOWEST ? instead : result;
 }

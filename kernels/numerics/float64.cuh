@@ -14,6 +14,9 @@
 //                              wide, a term two words good to 2^-86, times 2^PAIR_LIFT, for float64
 //   Pairs                      what wide is made of, for the second tier of short types too
 //
+// term, quotient and of_difference are shorter for rows that are NEAR: all elements are finite, none is more than
+// NEAR_SPREAD below the maximum, and where the type has 32 bits x - m is a float64. Then any element can stand for m.
+//
 // COUNTS: the maxima are counted apart, and the sum has only what lies below: log(1 + tiny) then keeps all bits of tiny.
 #pragma once
 #include "exponential.cuh"
@@ -22,9 +25,9 @@
 
 // x - m, exactly, but for 16-bit types in one word: float16 needs no more; bfloat16 misses at most 2^-44 of a term, where
 // its result keeps 2^-9.
-template <typename T>
+template <typename T, bool NEAR = false>
 __device__ __forceinline__ Two difference(double x, double m) {
-    if constexpr (Element<T>::BITS == 16) return {__dsub_rn(x, m), 0.0};
+    if constexpr (Element<T>::BITS == 16 || NEAR) return {__dsub_rn(x, m), 0.0};
     return two_sum(x, -m);
 }
 
@@ -58,10 +61,11 @@ struct Pairs {
         const Two whole = fast_two_sum(sum.hi, sum.lo);
         return {divide({PAIR_LIFTED, 0.0}, whole), __fma_rn(1.5, PAIR_ERROR, spread(columns))};
     }
+    template <bool NORMAL = false>
     __device__ static __forceinline__ double quotient(Two term, const Share& share, Format format, bool& sure) {
         const Two product = two_product(term.hi, share.inverse.hi);
         const double low = __fma_rn(term.hi, share.inverse.lo, __fma_rn(term.lo, share.inverse.hi, product.lo));
-        return rounded<PAIR_LIFT>(product.hi, low, __dmul_rn(product.hi, share.error), format, sure);
+        return rounded<PAIR_LIFT, NORMAL>(product.hi, low, __dmul_rn(product.hi, share.error), format, sure);
     }
 
     // In float64 second words may be subnormal, or there are none: then only that a logarithm rounds to 0 can be told.
@@ -116,7 +120,13 @@ struct Arithmetic64 {
     using Share = Pairs::Share;
     using Log = LogPair;
 
-    __device__ static __forceinline__ Two term(double x, double m) { return exp_pair<COUNTING>(two_sum(x, -m)); }
+    // Seen from any element of its row, no term overflows with its lift, nor any sum; and no result is subnormal.
+    static constexpr double NEAR_SPREAD = 256.0;
+
+    template <bool NEAR = false>
+    __device__ static __forceinline__ Two term(double x, double m) {
+        return exp_pair<COUNTING, NEAR>(two_sum(x, -m));
+    }
 
     template <int COUNT>
     __device__ static __forceinline__ void push(Two& sum, const Two (&term)[COUNT]) {
@@ -128,9 +138,10 @@ struct Arithmetic64 {
     }
 
     __device__ static __forceinline__ Share share(Two sum, double columns) { return Pairs::share(sum, columns); }
+    template <bool NEAR = false>
     __device__ static __forceinline__ T quotient(Two term, const Share& share, Doubt& doubt) {
         bool sure;
-        const double result = Pairs::quotient(term, share, format_of<T>(), sure);
+        const double result = Pairs::quotient<NEAR>(term, share, format_of<T>(), sure);
         doubt.add(!sure);
         return Element<T>::round(result);
     }
@@ -141,6 +152,7 @@ struct Arithmetic64 {
     __device__ static __forceinline__ LogPair log_words(double count, Two rest, double columns) {
         return log(count, rest, columns);
     }
+    template <bool NEAR = false>
     __device__ static __forceinline__ T of_difference(double x, double m, const LogPair& log, Doubt& doubt) {
         bool sure;
         const double result = Pairs::of_difference(x, m, log, format_of<T>(), sure);
@@ -164,8 +176,13 @@ struct Arithmetic64<T, COUNTING, false> {
     // The terms that go through one word before they join a sum: at most 2^4.
     static constexpr int JOINED = 16;
 
+    // exp(-64) over a sum of 2^30 terms is a normal float32, and a normal bfloat16; float16 ends before.
+    static constexpr double NEAR_SPREAD = 64.0;
+    static constexpr bool NEAR_IS_NORMAL = Element<T>::LEAST < -126;
+
+    template <bool NEAR = false>
     __device__ static __forceinline__ double term(double x, double m) {
-        return exp_narrow<COUNTING>(difference<T>(x, m));
+        return exp_narrow<COUNTING, NEAR>(difference<T, NEAR>(x, m));
     }
 
     template <int COUNT>
@@ -182,9 +199,10 @@ struct Arithmetic64<T, COUNTING, false> {
     __device__ static __forceinline__ Share share(Two sum, double) {
         return {__ddiv_rn(1.0, __dadd_rn(sum.hi, sum.lo))};
     }
+    template <bool NEAR = false>
     __device__ static __forceinline__ T quotient(double term, Share share, Doubt& doubt) {
         const double value = __dmul_rn(term, share.inverse);
-        doubt.note<T>(value);
+        doubt.note<T, NEAR && NEAR_IS_NORMAL>(value);
         return Element<T>::round(value);
     }
 
@@ -204,8 +222,9 @@ struct Arithmetic64<T, COUNTING, false> {
 
     // 7.8 for the logarithm, 1 for one word of x - m, 1 for the difference, which is not below either: 9.8 for it all. The
     // logarithm may be nothing beside a difference in the middle of two numbers; for x < m it is above 0.
+    template <bool NEAR = false>
     __device__ static __forceinline__ T of_difference(double x, double m, double log, Doubt& doubt) {
-        const Two d = difference<T>(x, m);
+        const Two d = difference<T, NEAR>(x, m);
         double value = __dsub_rn(d.hi, log);
         if (Doubt::of<T>(value)) {
             const long long below = (1LL << (53 - Element<T>::DIGITS)) - 1;

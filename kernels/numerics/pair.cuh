@@ -47,8 +47,8 @@ __device__ __forceinline__ Two exp_less_one(Two r) {
 }
 
 // exp(d) for d <= 0, times 2^PAIR_LIFT; -inf gives 0. TRACE: what is too small to count leaves a trace, so that a sum can be
-// told from one of nothing.
-template <bool TRACE = false>
+// told from one of nothing. NEAR: no d is below PAIR_LOWEST.
+template <bool TRACE = false, bool NEAR = false>
 __device__ __forceinline__ Two exp_pair(Two d) {
     const double shifted = __fma_rn(d.hi, STEPS, ROUND_TO_INTEGER);
     const double n = __dsub_rn(shifted, ROUND_TO_INTEGER);
@@ -63,7 +63,7 @@ __device__ __forceinline__ Two exp_pair(Two d) {
     const Two sum = fast_two_sum(power.hi, product.hi);
     const double small = __fma_rn(power.hi, h.lo, __fma_rn(power.lo, h.hi, power.lo));
     const Two whole = {sum.hi, __dadd_rn(sum.lo, __dadd_rn(product.lo, small))};
-    const bool nothing = d.hi < PAIR_LOWEST;
+    const bool nothing = !NEAR && d.hi < PAIR_LOWEST;
     const double scale_to = __hiloint2double(((steps >> 6) + 1023 + PAIR_LIFT) << 20, 0);
     const double instead = TRACE && d.hi != negative_infinity() ? PAIR_TRACE : 0.0;
     return {nothing ? instead : __dmul_rn(whole.hi, scale_to), nothing ? 0.0 : __dmul_rn(whole.lo, scale_to)};

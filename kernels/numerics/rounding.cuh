@@ -24,12 +24,12 @@ template <typename T>
 constexpr unsigned DOUBT = Element<T>::BITS == 32 ? 96 : 2;
 
 // The 32 bits below the last bit of T, for any |v|; subnormal numbers of T have their last bit where the smallest normal
-// number has it, so that is added first, with a rounding of half an ulp of float64.
-template <typename T>
+// number has it, so that is added first, with a rounding of half an ulp of float64. NORMAL: no v is subnormal in T.
+template <typename T, bool NORMAL = false>
 __device__ __forceinline__ unsigned bits_below(double v) {
     constexpr int SPARE = 53 - Element<T>::DIGITS;
     const double size = fabs(v);
-    const bool subnormal = __double2hiint(size) < NORMAL_HIGH<T>;
+    const bool subnormal = !NORMAL && __double2hiint(size) < NORMAL_HIGH<T>;
     const double placed = subnormal ? __dadd_rn(size, __hiloint2double(NORMAL_HIGH<T>, 0)) : size;
     const unsigned low = static_cast<unsigned>(__double2loint(placed));
     if constexpr (SPARE < 32) return low << (32 - SPARE);
@@ -41,9 +41,9 @@ struct Doubt {
     unsigned least = ~0u;
 
     // Notes a value that misses the truth by no more than DOUBT allows for; true if it is in doubt.
-    template <typename T>
+    template <typename T, bool NORMAL = false>
     __device__ __forceinline__ void note(double v) {
-        least = min(least, bits_below<T>(v) - (0x80000000u - DOUBT<T>));
+        least = min(least, bits_below<T, NORMAL>(v) - (0x80000000u - DOUBT<T>));
     }
     template <typename T>
     __device__ __forceinline__ static bool of(double v) {
@@ -60,13 +60,14 @@ struct Doubt {
 //
 // What is not a normal float64 goes beside 2^52 quanta, the quantum being the place of the format's last bit: then the last
 // bit of the sum is that of the result, and what is below it is s.lo + low, whose one rounding is at most 2^-53 quanta.
-template <int LIFT>
+// NORMAL: the format is float64's, and no number is subnormal in it.
+template <int LIFT, bool NORMAL = false>
 __device__ __forceinline__ double rounded(double hi, double low, double error, Format format, bool& sure) {
     static_assert(LIFT == 0 || LIFT == 256);
     constexpr double LOWERED = LIFT == 0 ? 1.0 : 0x1p-256;
     const int exponent = __double2hiint(hi) & 0x7ff00000;
     const int normal = (1023 + format.least + LIFT + format.digits - 1) << 20;
-    if (format.digits == 53 && exponent >= normal) {
+    if (NORMAL || (format.digits == 53 && exponent >= normal)) {
         const double below = __dadd_rn(hi, __dsub_rn(low, error));
         const double above = __dadd_rn(hi, __dadd_rn(low, error));
         sure = below == above;

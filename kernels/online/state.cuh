@@ -38,10 +38,10 @@ __device__ __forceinline__ float maximum(float a, float b) {
 __device__ __forceinline__ double anchor_of(double m) { return m == negative_infinity() ? 0.0 : m; }
 
 // The term of an element; where maxima are counted, theirs is 0.
-template <typename ARITHMETIC, typename COMPARE>
+template <typename ARITHMETIC, bool NEAR = false, typename COMPARE>
 __device__ __forceinline__ typename ARITHMETIC::Term counted(COMPARE x, double anchor, unsigned& count) {
     const double value = widen(x);
-    const auto term = ARITHMETIC::term(value, anchor);
+    const auto term = ARITHMETIC::template term<NEAR>(value, anchor);
     if constexpr (!ARITHMETIC::COUNTS) return term;
     const bool is_maximum = value == anchor;
     count += is_maximum;

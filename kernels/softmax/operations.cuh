@@ -43,11 +43,13 @@ struct Softmax : ElementsOut<T> {
         const bool ordinary = !no_anchor(state.m) && state.m > negative_infinity();
         return {anchor_of(state.m), ARITHMETIC::share(state.l, columns), ordinary};
     }
+    template <bool NEAR = false>
     __device__ static __forceinline__ T of_term(typename ARITHMETIC::Term term, const Row& row, Doubt& doubt) {
-        return ARITHMETIC::quotient(term, row.share, doubt);
+        return ARITHMETIC::template quotient<NEAR>(term, row.share, doubt);
     }
+    template <bool NEAR = false>
     __device__ static __forceinline__ T of_value(double x, const Row& row, Doubt& doubt) {
-        return of_term(ARITHMETIC::term(x, row.anchor), row, doubt);
+        return of_term<NEAR>(ARITHMETIC::template term<NEAR>(x, row.anchor), row, doubt);
     }
 };
 
@@ -70,8 +72,9 @@ struct LogSoftmax : ElementsOut<T> {
         return {anchor, ARITHMETIC::log(ordinary ? state.count : 1.0, ordinary ? state.l : Two{0.0, 0.0}, columns), ordinary};
     }
     __device__ static __forceinline__ T of_term(typename ARITHMETIC::Term, const Row&, Doubt&);
+    template <bool NEAR = false>
     __device__ static __forceinline__ T of_value(double x, const Row& row, Doubt& doubt) {
-        return ARITHMETIC::of_difference(x, row.anchor, row.log_sum, doubt);
+        return ARITHMETIC::template of_difference<NEAR>(x, row.anchor, row.log_sum, doubt);
     }
 };
 

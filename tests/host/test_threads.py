@@ -14,7 +14,8 @@ import pytest
 
 import cupysoft
 from cupysoft.host import threads
-from cupysoft.host.threads import for_each, ieee_arithmetic, thread_count
+from cupysoft.host.threads import for_each, ieee_arithmetic
+from cupysoft.workers import thread_count
 
 LARGE = np.random.default_rng(0).normal(0, 30, (300, 1000)).astype("f4")
 

@@ -66,6 +66,12 @@ KERNELS = {
         f"softmax_block_floats<Softmax<Float16>, 16, 2, Vectors<8>, {PLAIN}, Float16*, {OPEN}>",
         f"softmax_block_floats<Softmax<Bfloat16>, 16, 2, Ragged<8>, {TWO_BATCHES}, Bfloat16*, {OPEN}>",
     ),
+    "softmax/loops.cu": (
+        f"softmax_loops<Softmax<float>, WarpRow, true, true, {PLAIN}, float*, {OPEN}>",
+        f"softmax_loops<LogSoftmax<double>, LaneRow, false, false, {GENERAL}, double*, {OPEN}>",
+        f"softmax_loops<LogSumExp<Bfloat16>, WarpRow, false, true, {PLAIN}, Bfloat16*, {OPEN}>",
+        f"softmax_loops<Softmax<double>, LaneRow, true, false, {BATCHES}, double*, {OPEN}>",
+    ),
     "softmax/fast.cu": (
         f"fast_block<Fast::LogSoftmax, float, 16, 4, Ragged<4>, {TWO_BATCHES}>",
         f"fast_walk<Fast::LogSoftmax, Bfloat16, SideBySide, {TWO_BATCHES}>",

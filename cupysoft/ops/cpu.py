@@ -1,0 +1,119 @@
+"""Large NumPy arrays by the CUDA kernels, run on the CPU; what these leave in doubt is settled by `host`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+
+from cupysoft import host
+from cupysoft.arrays import Layout, layout
+from cupysoft.errors import MissingDependencyError
+from cupysoft.ops.arguments import address
+from cupysoft.ops.device import is_readable, readable, spread, strides
+from cupysoft.ops.plans_loops import loops
+from cupysoft.runtime.launch import run
+
+__all__ = ["Way", "computed", "only"]
+
+Way: TypeAlias = Literal["host", "kernels"]
+
+# Arrays of fewer elements are done sooner by `host` (benchmarks/cpu.py).
+_LEAST_ELEMENTS = 1 << 16
+
+_chosen: ContextVar[Way | None] = ContextVar("cupysoft.ops.cpu", default=None)
+_plan = functools.lru_cache(1024)(loops)
+
+
+@contextmanager
+def only(way: Way) -> Iterator[None]:
+    """Compute NumPy arrays of every size in one way, inside the block."""
+    token = _chosen.set(way)
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def computed(name: str, x: Any, axes: tuple[int, ...], out: Any) -> bool:
+    """Write an operation on `x` over `axes` to `out`, unless that is left to `host`.
+
+    Parameters
+    ----------
+    name : {"Softmax", "LogSoftmax", "LogSumExp"}
+        The operation.
+    x : ndarray
+        With elements, in a dtype that the kernels have.
+    axes : tuple of int
+        What is reduced.
+    out : ndarray
+        Of the shape of `x`, or for LogSumExp without the reduced axes. It may be `x`, else shares no memory with it.
+
+    Returns
+    -------
+    bool
+        Whether it was done.
+    """
+    way = _chosen.get()
+    if way == "host" or (way is None and x.size < _LEAST_ELEMENTS):
+        return False
+    device = _device()
+    if device is None:
+        return False
+    source, target = readable(x), out if is_readable(out) else out.copy()
+    steps = spread(strides(target), axes, x.ndim) if name == "LogSumExp" else strides(target)
+    rows = layout(x.shape, axes, [strides(source), steps])
+    plan = _plan(name, rows, x.dtype, device.arch, in_place=address(source) == address(target))
+    if plan is None:
+        return False
+    is_open = np.empty(rows.rows, np.int32)
+    try:
+        run(plan, {"x": source, "out": target, "open": is_open}, device)
+    except MissingDependencyError:  # no compiler, and this kernel is not in the cache
+        return False
+    found = np.flatnonzero(is_open)
+    if found.size:
+        _settle(name, rows, found, source, target)
+    if target is not out:
+        out[...] = target
+    return True
+
+
+@functools.cache
+def _device() -> Any | None:
+    """The device on which all such calls run, None where there is no LLVM."""
+    try:
+        import llvmlite.binding  # noqa: F401
+
+        from cupysoft.simulator import Device
+    except ImportError:
+        return None
+    return Device(check=False)
+
+
+def _settle(name: str, rows: Layout, found: Any, x: Any, out: Any) -> None:
+    """Compute rows that were left open."""
+    batch = [axis.size for axis in rows.batch] or [1]
+    where = np.unravel_index(found, batch)
+    taken = _as_rows(x, rows, 0)[where]
+    lines = taken.reshape(len(found), -1)
+    place = _as_rows(out, rows, 1)
+    if name == "LogSumExp":
+        results = np.empty(len(found), out.dtype)
+        host.logsumexp(lines, (1,), None, results, None)
+        place[(*where, *(0 for _ in rows.reduced))] = results
+    else:
+        results = np.empty_like(lines)
+        (host.log_softmax if name == "LogSoftmax" else host.softmax)(lines, (1,), results)
+        place[where] = results.reshape(taken.shape)
+
+
+def _as_rows(array: Any, rows: Layout, number: int) -> Any:
+    """See one of the arrays of a layout with the axes that its rows and columns have."""
+    axes = [(axis.size, axis.strides[number] * array.itemsize) for axis in rows.batch] or [(1, 0)]
+    axes += [(axis.size, axis.strides[number] * array.itemsize) for axis in rows.reduced]
+    return np.lib.stride_tricks.as_strided(array, [size for size, _ in axes], [step for _, step in axes])
