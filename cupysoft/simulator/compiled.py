@@ -46,6 +46,8 @@ class CompiledKernel:
         The variables of these spaces, for reports.
     limits : dict
         ``maxntid``, ``reqntid`` and the like, as the PTX gives them.
+    hasty : bool
+        Whether the machine code was made in haste: it took less time, and takes longer.
     run : callable
         ``run(context, first, last)`` executes blocks `first` to `last` - 1 and returns a
         `context.Status`: DONE, ERROR or STOPPED. It may run in several threads at once,
@@ -65,6 +67,7 @@ class CompiledKernel:
     local: dict[str, tuple[int, int]]
     limits: dict[str, tuple[int, ...]]
     table: list[list[Any]]
+    hasty: bool
     run: Callable[[int, int, int], int]
     engine: Any
 
@@ -83,7 +86,7 @@ class CompiledKernel:
 
 
 def described(module: Module, name: str, translation: Translation) -> dict[str, Any]:
-    """Return everything about a translated kernel but its machine code, fit for JSON."""
+    """Return everything about a translated kernel but how its machine code is made, fit for JSON."""
     kernel = module.functions[name]
     layout = translation.layout
     variables = {**module.variables, **translation.variables}

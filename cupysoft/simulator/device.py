@@ -206,16 +206,19 @@ class LoadedModule:
     ) -> LoadedKernel:
         """A kernel by its lowered name, translated at its first use; what is checked or drawn has no fast version.
 
+        What has none is compiled in haste first, and better when it has run for a while.
+
         `linear`: for blocks in which the lanes of every warp lie along the x axis.
         """
         fast = fast and not check and not drawn
         key = name, check, fast, drawn, fast and linear
         with self._lock:
             found = self._kernels.get(key)
-            if found is None:
+            if found is None or found.outgrown:
                 checks = Checked() if check else None
                 variant = "checked" if check else ""
-                built = machine.build(self._ptx, name, checks, variant, _Store(), fast=fast, linear=linear, drawn=drawn)
+                kinds = {"fast": fast, "linear": linear, "drawn": drawn, "haste": found is None}
+                built = machine.build(self._ptx, name, checks, variant, _Store(), **kinds)
                 found = self._kernels[key] = LoadedKernel(built, self.variables, check)
             return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -38,6 +39,9 @@ def lies_in_rows(block: Extent) -> bool:
     return block[0] % 32 == 0 or block[1] * block[2] == 1
 
 
+#: Seconds for each of its instructions that a kernel may run as it was compiled in haste: about what it takes to do
+#: better. So at worst as much time goes into waiting for machine code as into running it.
+_PATIENCE = 1e-3
 #: Workspaces of one shape that are kept for the next launch.
 _KEPT = 64
 #: A grid with fewer threads than this is run by one thread: to wake a second one would cost more.
@@ -69,12 +73,20 @@ class LoadedKernel:
         What all kernels of the module share.
     checked : bool
         Whether the machine code is instrumented.
+    seconds : float
+        How long launches took so far.
     """
 
     kernel: CompiledKernel
     variables: Variables
     checked: bool
+    seconds: float = 0.0
     _spare: dict[tuple[Extent, int, bool], list[Workspace]] = field(default_factory=dict)
+
+    @property
+    def outgrown(self) -> bool:
+        """Whether better machine code would have been worth its while."""
+        return self.kernel.hasty and self.seconds > _PATIENCE * len(self.kernel.table)
 
     @cached_property
     def _granule_shift(self) -> int:
@@ -167,7 +179,9 @@ class LoadedKernel:
 
         drawn = "" if seed is None else f"seed {seed}: the same launches on {device} do this again"
         stagnation = Stagnation(memory, self.kernel.starts)
+        begin = time.perf_counter()
         used = execute(schedule, threads, self.kernel.run, workspace, stagnation)
+        self.seconds += time.perf_counter() - begin
         del stamps
         if ordering is not None and ordering.error is not None:
             raise ordering.error

@@ -48,10 +48,6 @@ def _binding() -> Any:
     return llvm
 
 
-#: Instructions from which on the versions that are not for speed are compiled in haste, in a third of the time.
-_LONG = 2000
-
-
 @cache
 def _target_machine(haste: bool = False) -> Any:
     llvm = _binding()
@@ -107,6 +103,7 @@ def build(
     fast: bool = False,
     linear: bool = False,
     drawn: bool = False,
+    haste: bool = False,
 ) -> CompiledKernel:
     """Return the machine code of kernel `name` of a PTX text.
 
@@ -126,21 +123,36 @@ def build(
         Whether that is for blocks in which the lanes of every warp lie along the x axis.
     drawn : bool
         Whether a seed decides what the manual leaves open.
+    haste : bool
+        Whether machine code without a fast version may be made in less than half the time, to run up to one and a half
+        times as long; if the store has the better code, it is taken.
     """
     variant += " fast" * fast + " linear" * (fast and linear) + " drawn" * drawn
-    key = hashlib.sha256(f"{translator_version()}\0{name}\0{variant}\0{ptx}".encode()).hexdigest()
-    found = store.get(key) if store is not None else None
+    keys = {hasty: _key(ptx, name, variant + " hasty" * hasty) for hasty in (False, True)}
+    found = _find(store, [keys[False], keys[True]] if haste else [keys[False]])
     if found is not None:
         length = int.from_bytes(found[:8], "little")
         return load(json.loads(found[8 : 8 + length]), found[8 + length :])
     module = parsed() if parsed is not None else parse(ptx)
     translation = translate(module, name, checks, fast=fast, linear=linear, drawn=drawn)
-    description = described(module, name, translation)
-    code = compile_text(translation.text, haste=not fast and len(translation.instructions) > _LONG)
+    hasty = haste and not translation.fast
+    description = described(module, name, translation) | {"hasty": hasty}
+    code = compile_text(translation.text, hasty)
     if store is not None:
         head = json.dumps(description, separators=(",", ":")).encode()
-        store.put(key, len(head).to_bytes(8, "little") + head + code)
+        store.put(keys[hasty], len(head).to_bytes(8, "little") + head + code)
     return load(description, code)
+
+
+def _key(ptx: str, name: str, variant: str) -> str:
+    return hashlib.sha256(f"{translator_version()}\0{name}\0{variant}\0{ptx}".encode()).hexdigest()
+
+
+def _find(store: ObjectStore | None, keys: list[str]) -> bytes | None:
+    """What the store has under the first of these keys that it knows."""
+    if store is None:
+        return None
+    return next((found for found in map(store.get, keys) if found is not None), None)
 
 
 def compile_text(text: str, haste: bool = False) -> bytes:

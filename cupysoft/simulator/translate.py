@@ -38,7 +38,7 @@ _LONGEST_FAST = 3000
 
 @dataclass(slots=True)
 class Translation:
-    """The LLVM module of one kernel, and what it assumes."""
+    """The LLVM module of one kernel, and what it assumes; `fast`: it has the version for warps that stay together."""
 
     text: str
     layout: Layout
@@ -46,6 +46,7 @@ class Translation:
     starts: list[int]
     barriers: bool
     variables: dict[str, Variable]
+    fast: bool
 
 
 def translate(
@@ -90,7 +91,7 @@ def translate(
     instructions = [instruction for block in flow.blocks for instruction in block.instructions]
     places = [layout.offsets[companion(name).name] for name in unset if name in followed]
     run, barriers = run_text(text, flow, strict=checks.enabled, fast=fast, unset=places)
-    return Translation(text.text(step, quick, run), layout, instructions, starts, barriers, kernel.variables)
+    return Translation(text.text(step, quick, run), layout, instructions, starts, barriers, kernel.variables, fast)
 
 
 def _block(e: Emitter, flow: Flow, number: int) -> None:
