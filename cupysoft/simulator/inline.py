@@ -63,6 +63,8 @@ class _Names:
 
     def operand(self, operand: Operand) -> Operand:
         """Rename whatever an operand holds."""
+        if not self.suffix and isinstance(operand, Register | Immediate | Negated):
+            return operand
         match operand:
             case Register(name):
                 return Register(name + self.suffix)
@@ -112,8 +114,9 @@ class _Inliner:
                 self._instruction(function.instructions[index], names, stack)
 
     def _instruction(self, instruction: Instruction, names: _Names, stack: tuple[str, ...]) -> None:
-        renamed = replace(instruction, operands=tuple(names.operand(each) for each in instruction.operands))
-        if instruction.predicate is not None:
+        operands = tuple(map(names.operand, instruction.operands))
+        renamed = instruction if operands == instruction.operands else replace(instruction, operands=operands)
+        if instruction.predicate is not None and names.suffix:
             renamed = replace(renamed, predicate=Register(instruction.predicate.name + names.suffix))
         if instruction.opcode == "call":
             self._call(renamed, stack)

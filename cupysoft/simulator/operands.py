@@ -21,12 +21,16 @@ from .ptx import (
 
 __all__ = ["operands", "split"]
 
+_BRACKET = re.compile(r"[\[{(]")
 _NUMBER = re.compile(r"[+-]?(\d|\.\d)")
 _OFFSET = re.compile(r"(.+?)\s*([+-])\s*(-?\w+)$")
 
 
 def split(text: str) -> list[str]:
     """Split at the commas that no bracket holds."""
+    if not _BRACKET.search(text):
+        parts = [part.strip() for part in text.split(",")]
+        return parts if any(parts) or parts[1:] else []
     parts, depth, start = [], 0, 0
     for position, character in enumerate(text):
         if character in "[{(":

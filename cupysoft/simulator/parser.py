@@ -20,6 +20,8 @@ __all__ = ["parse"]
 _LINE_DIRECTIVES = (".version", ".target", ".address_size", ".file", ".loc")
 _HEADER = re.compile(r"(?:\.(?:visible|extern|weak|common)\s+)*\.(entry|func)\b(.*)", re.DOTALL)
 _VARIABLE = re.compile(r"(?:\.(?:visible|extern|weak|common)\s+)*\.(?:global|const|shared|local|param)\b")
+#: One statement that ends with the line.
+_WHOLE = re.compile(r"[^;{}]+;$")
 _LABEL = re.compile(r"\s*([\w$%.]+)\s*:(?!:)")
 _LIMITS = re.compile(r"\.(maxntid|reqntid|minnctapersm|maxnreg)\s+([\d,\s]+)")
 
@@ -80,6 +82,8 @@ class _Parser:
             self._directive(stripped)
         elif self.section or (not self.pending and stripped.startswith(".section")):
             self.section = "}" not in stripped
+        elif not self.pending and _WHOLE.match(stripped):
+            self._whole(stripped[:-1], number)
         elif stripped:
             self._statements(line, number)
 
@@ -90,6 +94,11 @@ class _Parser:
         elif words[0] == ".loc":
             file = self.files.get(words[1])
             self.location = (file, int(words[2])) if file and words[2] != "0" else None
+
+    def _whole(self, statement: str, number: int) -> None:
+        """Read a line that is one statement, as most are."""
+        self.pending_line = number
+        self._statement(" ".join(self._labels(statement).split()))
 
     def _statements(self, line: str, number: int) -> None:
         """Cut a line at the braces and semicolons that end statements."""

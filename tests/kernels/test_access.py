@@ -110,19 +110,28 @@ def test_a_row_may_be_overwritten(columns: int, gap: int) -> None:
     assert x.others() == x.other_bytes
 
 
+COLUMNS = (3, 9, 33, 101, 1001)
+
+
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
-@pytest.mark.parametrize("columns", [3, 9, 33, 101, 1001])
+@pytest.mark.parametrize("columns", COLUMNS)
 def test_the_way_decides_no_bit(device: simulator.Device, dtype: Any, columns: int) -> None:
-    """In float64 too: the order of a sum follows from the length of the row alone."""
+    """In float64 too: the order of a sum follows from the length of the row alone.
+
+    A state shows it to the last bit. Each of the functions, whose results are rounded, has its turn with every dtype
+    and with every length.
+    """
     several = values(columns, dtype)
+    function = (cupysoft.softmax, cupysoft.log_softmax, cupysoft.logsumexp)[
+        (DTYPES.index(dtype) + COLUMNS.index(columns)) % 3
+    ]
     results = set()
     seen = set()
     for gap, shift, step in ((0, 0, 1), (-columns % 8, 0, 1), (-columns % 8, 1, 1), (-columns % 4, 4, 1), (0, 0, 2)):
         x = Placed((ROWS, columns), dtype, gap, shift, step)
         x.array[...] = several
-        parts = cupysoft.softmax(x.array, 1), cupysoft.log_softmax(x.array, 1), cupysoft.logsumexp(x.array, 1)
-        state = SoftmaxState.from_array(x.array, 1)
-        results.add(b"".join(part.tobytes() for part in (*parts, *state._arrays)))
+        parts = function(x.array, 1), *SoftmaxState.from_array(x.array, 1)._arrays
+        results.add(b"".join(part.tobytes() for part in parts))
         assert x.others() == x.other_bytes
         seen |= accesses(device)
     assert len(results) == 1
