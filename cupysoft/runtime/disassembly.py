@@ -124,7 +124,7 @@ def _read(text: str) -> dict[str, tuple[Instruction, ...]]:
             labels[kernel][label[1]] = len(kernels[kernel])
         elif place := _PLACE.search(line):
             places = [] if fresh else places
-            places.append(("/".join(Path(place[1]).parts[-2:]), int(place[2])))
+            places.append((_short(place[1]), int(place[2])))
             fresh = False
         elif found := _INSTRUCTION.match(line):
             index = len(kernels[kernel])
@@ -135,6 +135,12 @@ def _read(text: str) -> dict[str, tuple[Instruction, ...]]:
             kernels[kernel].append(Instruction(index, found[3], guard, places=tuple(places)))
             fresh = True
     return {name: _linked(code, labels[name], targets[name]) for name, code in kernels.items()}
+
+
+@functools.cache
+def _short(path: str) -> str:
+    """The last two parts of a path."""
+    return "/".join(Path(path).parts[-2:])
 
 
 def _linked(code: list[Instruction], labels: dict[str, int], targets: dict[int, str]) -> tuple[Instruction, ...]:

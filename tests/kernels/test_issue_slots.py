@@ -6,6 +6,7 @@ The first half holds the counting against kernels whose counts are known; the se
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import ml_dtypes
@@ -57,15 +58,16 @@ extern "C" __global__ void held(float4* x, float a)
 RARE = range(16, 17)  # the one line between the braces
 
 
-def known(kernel: str, arch: str) -> tuple[Instruction, ...]:
-    """The machine code of a kernel above."""
-    return disassembled(compile(KNOWN, name="known/known.cu", arch=arch, kind="cubin").code)[kernel]
+@cache
+def known(arch: str) -> dict[str, tuple[Instruction, ...]]:
+    """The machine code of the kernels above."""
+    return disassembled(compile(KNOWN, name="known/known.cu", arch=arch, kind="cubin").code)
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_a_loop_counts_what_its_elements_cost(arch: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine_blocks, "rare_lines", lambda: {("known/known.cu", line) for line in RARE})
-    (loop,) = sections(known("walked", arch), 4)
+    (loop,) = sections(known(arch)["walked"], 4)
     assert (loop.what, loop.elements, loop.bytes) == ("loop", 4, 32)
     assert loop.an_element("float32") == 12
     assert loop.an_element("float64") == 0
@@ -77,13 +79,13 @@ def test_a_loop_counts_what_its_elements_cost(arch: str, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_a_branch_that_nobody_calls_rare_counts(arch: str) -> None:
-    (loop,) = sections(known("walked", arch), 4)
+    (loop,) = sections(known(arch)["walked"], 4)
     assert loop.issued["float64"] > 5
 
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_straight_code_counts_as_a_whole_but_for_slow_paths(arch: str) -> None:
-    code = known("held", arch)
+    code = known(arch)["held"]
     (whole,) = sections(code, 4)
     assert (whole.what, whole.elements, whole.bytes) == ("kernel", 4, 32)
     # The reciprocal: a first guess, two fused operations that refine it, and a test of whether its slow path is wanted.
@@ -206,13 +208,18 @@ CEILINGS = {4: 75, 2: 38}
 
 def shown(gpu: str, dtype: Any, columns: int, float32: bool | None = None) -> Slots:
     """Print what an element of softmax issues, its budget and the share of bandwidth."""
-    of, dtype = processor(gpu), np.dtype(dtype)
-    float32 = prefers_float32(dtype, of.arch) if float32 is None else float32
-    plan = plans.softmax(contiguous(64, columns), dtype, (16, 16), log=False, float32=float32)
-    found = slots_of_plan(plan, dtype.itemsize, of)
+    dtype = np.dtype(dtype)
+    found = counted(gpu, dtype, columns, prefers_float32(dtype, processor(gpu).arch) if float32 is None else float32)
     pipes = ", ".join(f"{pipe} {n:.1f} of {found.budget[pipe]:.0f}" for pipe, n in found.issued.items() if n >= 0.05)
     print(f"{gpu}, {dtype}, rows of {columns}: {pipes}; {found.share:.0%} of the bandwidth")
     return found
+
+
+@cache
+def counted(gpu: str, dtype: np.dtype[Any], columns: int, float32: bool) -> Slots:
+    """Count the instructions of one way to compute softmax."""
+    plan = plans.softmax(contiguous(64, columns), dtype, (16, 16), log=False, float32=float32)
+    return slots_of_plan(plan, dtype.itemsize, processor(gpu))
 
 
 @pytest.mark.parametrize("dtype", [np.float16, BFLOAT16, np.float32], ids=str)
