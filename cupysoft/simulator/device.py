@@ -217,8 +217,8 @@ class LoadedModule:
             if found is None or found.outgrown:
                 checks = Checked() if check else None
                 variant = "checked" if check else ""
-                kinds = {"fast": fast, "linear": linear, "drawn": drawn, "haste": found is None}
-                built = machine.build(self._ptx, name, checks, variant, _Store(), **kinds)
+                build = partial(machine.build, self._ptx, name, checks, variant, _Store(), haste=found is None)
+                built = build(fast=fast, linear=linear, drawn=drawn)
                 found = self._kernels[key] = LoadedKernel(built, self.variables, check)
             return found
 

@@ -164,7 +164,7 @@ def _starts(code: list[Instruction], labels: dict[str, int], wanted: set[int]) -
             starts.add(index)
             # Lanes pass a warp barrier together but maybe in different places, which tells nothing of what follows.
             mask = None if barrier else members_of(instruction)
-        if mask is not None and mask in definitions(instruction):
+        if mask is not None and mask in list(definitions(instruction)):
             mask = None
     return sorted(starts)
 

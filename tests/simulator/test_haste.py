@@ -1,4 +1,4 @@
-"""Machine code made in haste: first where there is no fast version, with the same bits, until it has run for a while."""
+"""Machine code made in haste: used first where there is no fast version, with the same bits, and not for ever."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from cupysoft import simulator
 from cupysoft.simulator import launch, machine
 from cupysoft.simulator.checks import Checked
+from cupysoft.simulator.compiled import CompiledKernel
 from cupysoft.simulator.device import LoadedModule
 from tests.simulator.harness import Array, same_bits
 from tests.simulator.test_machine import PTX, Store, refuse, run
@@ -39,9 +40,14 @@ def test_the_same_bits_and_counts(settings: dict[str, Any], monkeypatch: pytest.
     results: list[Array] = []
     reports = []
     kernel = simulator.RawKernel(SOURCE, "f")
-    ran = []
+    ran: list[CompiledKernel] = []
     load = machine.load
-    monkeypatch.setattr(machine, "load", lambda *given: ran.append(load(*given)) or ran[-1])
+
+    def noted(description: dict[str, Any], code: bytes) -> CompiledKernel:
+        ran.append(load(description, code))
+        return ran[-1]
+
+    monkeypatch.setattr(machine, "load", noted)
     monkeypatch.setattr(launch, "_PATIENCE", 0.0)
     for _ in range(2):
         y = np.zeros(65, np.float32)
