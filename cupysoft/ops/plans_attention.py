@@ -6,7 +6,7 @@ content of arrays decides nothing: so results do not depend on the batch, and no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -36,6 +36,8 @@ _FAST_FLOAT64 = (80, 90, 100)
 # Queries that share the keys out over blocks where there are more of these than a part.
 _FEW_QUERIES = 64
 _MERGE_THREADS = 128
+# Bytes of shared memory that the system takes for each block.
+_SYSTEM = 1 << 10
 # No mask, no bias, nothing done to the scores.
 _PLAIN = "Options<FOLDED, false, None>"
 
@@ -98,11 +100,12 @@ def _by_halves(layout: AttentionLayout, call: KernelCall, batches: int, arch: st
     head, value = padded(layout.head_dim), padded(layout.value_dim)
     # A warp with two bands of 16 queries reads shared memory half as often; it needs the registers for that.
     twice = head <= 128 and value <= 128 and call.options == _PLAIN
-    keys = 64 if value <= (64 if twice else 128) else 32
     bands = 2 if twice and layout.q_len > _FEW_QUERIES else 1
-    tile = _Tile(head, value, keys, rows=16 * bands, warps=4, size=2)
+    # As many keys as leave registers for the rest. Rows of 128 bytes are copied 16 at once, others 32.
+    keys = 64 if value <= (96 if bands == 2 else 128) else 32 if bands == 1 or head % 64 else 48
+    tile = _Tile(head, value, keys, rows=16 * bands, warps=4, size=2, kept=2 * 4 * 32 * 8 * bands).staged(arch)
     width = width_of(layout, whole=False)
-    shape = f"{head}, {value}, {tile.warps}, {bands}, {keys}, {width}"
+    shape = f"{head}, {value}, {tile.warps}, {bands}, {keys}, {tile.stages}, {width}"
     name = f"attention_half<{element_type(layout.dtype)}, {call.options}, {call.axes}, {shape}>"
     return tile.step(KernelRef(_HALF, name), layout, call, batches)
 
@@ -119,17 +122,31 @@ def _by_wide(layout: AttentionLayout, call: KernelCall, batches: int, arch: str)
     keys = 32 if value <= 64 else 16
     head = padded(layout.head_dim)
     tiles = (_Tile(head, value, keys, rows=16, warps=warps, size=size) for warps in (4, 2))
-    tile = next((each for each in tiles if each.shared + each.static <= limits_of(arch).shared), None)
+    tile = next((each.staged(arch) for each in tiles if each.blocks(arch)), None)
     if tile is None:
         return None
-    shape = f"{head}, {value}, {tile.warps}, {keys}, {width_of(layout, whole=False)}"
+    shape = f"{head}, {value}, {tile.warps}, {keys}, {tile.stages}, {width_of(layout, whole=False)}"
     name = f"attention_wide<{unit}, {call.options}, {call.axes}, {shape}>"
     return tile.step(KernelRef(_WIDE, name), layout, call, batches)
 
 
 @dataclass(frozen=True)
 class _Tile:
-    """Sizes of the tiles of a block that uses matrix instructions: `rows` queries a warp."""
+    """Sizes of the tiles of a block that uses matrix instructions.
+
+    Attributes
+    ----------
+    head, value, keys : int
+        head_dim and value_dim, filled up, and keys of a tile.
+    rows, warps : int
+        Queries of a warp, and warps of a block.
+    size : int
+        Bytes of an element.
+    stages : int
+        Tiles of keys and values that have a place: one, or that and the next one, which is on its way all the time.
+    kept : int
+        Bytes of what threads keep of their rows.
+    """
 
     head: int
     value: int
@@ -137,6 +154,8 @@ class _Tile:
     rows: int
     warps: int
     size: int
+    stages: int = 1
+    kept: int = 0
 
     @property
     def queries(self) -> int:
@@ -146,13 +165,23 @@ class _Tile:
     @property
     def shared(self) -> int:
         """Bytes for queries, keys and values, and afterwards for the output."""
-        own, passing = self.queries * self.head, self.keys * (self.head + self.value)
+        own, passing = self.queries * self.head, self.stages * self.keys * (self.head + self.value)
         return self.size * max(own + passing, self.queries * self.value)
 
     @property
     def static(self) -> int:
         """Bytes that the kernel declares itself, or a little more."""
-        return self.queries * (24 + self.value // 4) + 256
+        return self.queries * (24 + self.value // 4) + self.kept + 256
+
+    def blocks(self, arch: str) -> int:
+        """Blocks for which a multiprocessor has shared memory, up to two; for more there are no registers."""
+        room = limits_of(arch).shared + _SYSTEM
+        return min(2, room // (self.shared + self.static + _SYSTEM))
+
+    def staged(self, arch: str) -> _Tile:
+        """Take two stages, unless fewer blocks have room then."""
+        two = replace(self, stages=2)
+        return two if two.blocks(arch) >= max(1, self.blocks(arch)) else self
 
     def step(self, kernel: KernelRef, layout: AttentionLayout, call: KernelCall, batches: int) -> Step:
         """Launch a kernel with these tiles."""

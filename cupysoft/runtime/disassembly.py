@@ -22,7 +22,7 @@ Place = tuple[str, int]
 _SECTION = re.compile(r"^\s*\.section\s+\.text\.(\S+?),")
 _LABEL = re.compile(r"^(\.L_x_\d+|\$\S+):")
 _PLACE = re.compile(r'//## File "([^"]+)", line (\d+)')
-_INSTRUCTION = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(?:(@!?U?P\w+)\s+)?([A-Z][A-Z0-9_.]*)\s*(.*?)\s*;")
+_INSTRUCTION = re.compile(r"^\s+/\*([0-9a-f]{4,})\*/\s+(?:(@!?U?P\w+)\s+)?([A-Z][A-Za-z0-9_.]*)\s*(.*?)\s*;")
 _TARGET = re.compile(r"`\(([^)]+)\)")
 # Branches on uniform predicates, and on whether lanes have parted, name these before their target.
 _CONDITION = re.compile(r"^(!?U?P\d|~?UR\w+|~?R\w+),")

@@ -3,9 +3,11 @@
 The common path is told conservatively. Every block that control can reach counts, both sides of a branch too, but for:
 
 - blocks of whose instructions more than three quarters come from inside an ``if (rarely(...)) { ... }`` of the kernels'
-  sources, and what can be reached through them alone;
+  sources, or from the other branch of an ``if (usually(...)) { ... } else { ... }``, and what can be reached through
+  them alone;
 - blocks that call a subroutine, and the subroutine: the assembler's slow paths of division and root, for operands
-  beside the normal numbers.
+  beside the normal numbers;
+- what votes and shuffles do where the lanes of a warp have parted.
 
 What every way through the kernel passes is not rare, and that the common path goes from the entry to an end is checked
 by whoever counts (`cupysoft.runtime.issue_slots`).
@@ -14,7 +16,7 @@ by whoever counts (`cupysoft.runtime.issue_slots`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 
@@ -77,9 +79,11 @@ class Flow:
     ----------
     code : sequence of Instruction
         As `cupysoft.runtime.disassembly.disassembled` gives it.
+    needed : callable, optional
+        Tells instructions that the common path has to reach: what alone leads to them is not rare.
     """
 
-    def __init__(self, code: Sequence[Instruction]) -> None:
+    def __init__(self, code: Sequence[Instruction], needed: Callable[[Instruction], bool] | None = None) -> None:
         leaders = {0}
         for each in code:
             if each.target is not None:
@@ -90,8 +94,14 @@ class Flow:
         ends = [*starts[1:], len(code)]
         self.blocks = {start: _block(tuple(code[start:end])) for start, end in zip(starts, ends, strict=True)}
         # What every way to an end goes through is not rare, whatever it is made of.
+        targets = {
+            block.start
+            for block in self.blocks.values()
+            if needed is not None and not block.rare and any(map(needed, block.instructions))
+        }
         for block in [each for each in self.blocks.values() if each.rare]:
-            if not self._ends(self._reached(0, frozenset({block.start}), rare=True)):
+            reached = self._reached(0, frozenset({block.start}), rare=True)
+            if not self._ends(reached) or targets - reached:
                 self.blocks[block.start] = replace(block, rare=False)
 
     @cached_property
@@ -154,7 +164,9 @@ class Flow:
 def _block(code: tuple[Instruction, ...]) -> Block:
     last = code[-1]
     # The assembler also jumps by calls that nobody returns from; from a subroutine control comes back.
-    following = [] if last.target is None or last.subroutine else [last.target]
+    # Where lanes have parted (BRA.DIV) a vote or a shuffle takes another way, which on the common path nobody goes.
+    aside = last.target is None or last.subroutine or last.opcode.startswith("BRA.DIV")
+    following = [] if aside or last.target is None else [last.target]
     if last.guard or last.subroutine or last.name not in (*_ENDS, "CALL"):
         following.append(last.index + 1)
     calls = any(each.subroutine for each in code)
@@ -166,7 +178,7 @@ def _block(code: tuple[Instruction, ...]) -> Block:
 
 @cache
 def rare_lines() -> frozenset[Place]:
-    """The lines inside of ``if (rarely(...)) { ... }`` in the kernels' sources."""
+    """The lines inside of ``if (rarely(...)) { ... }`` and the like in the kernels' sources."""
     folder = kernels_folder()
     return frozenset(
         (path.relative_to(folder).as_posix(), number)
@@ -179,15 +191,21 @@ def inside(lines: Sequence[str]) -> set[int]:
     """Numbers of the lines between the braces; the line of the condition itself is not among them."""
     found = set()
     for first, line in enumerate(lines):
-        if not re.search(r"\bif\s*\(rarely\(.*\{\s*$", line):
-            continue
-        depth = 1
-        for number in range(first + 1, len(lines)):
-            for character in lines[number]:
-                depth += (character == "{") - (character == "}")
-                if depth == 0:
-                    break
-            if depth == 0:  # what follows the brace, such as an else, is not inside
-                break
-            found.add(number + 1)
+        if re.search(r"\bif\s*\(rarely\(.*\{\s*$", line):
+            found |= _to_brace(lines, first)
+        elif re.search(r"\bif\s*\(usually\(.*\{\s*$", line):
+            otherwise = max(_to_brace(lines, first), default=first + 1)  # the number of a line is the index of the next
+            if re.search(r"\}\s*else\s*\{\s*$", lines[otherwise]):
+                found |= _to_brace(lines, otherwise)
     return found
+
+
+def _to_brace(lines: Sequence[str], first: int) -> set[int]:
+    """Numbers of the lines after the one at an index that opens a brace, and before the one that closes it."""
+    depth = 1
+    for number in range(first + 1, len(lines)):
+        for character in lines[number]:
+            depth += (character == "{") - (character == "}")
+            if depth == 0:  # what follows the brace, such as an else, is not inside
+                return set(range(first + 2, number + 1))
+    return set(range(first + 2, len(lines) + 1))

@@ -49,6 +49,7 @@ __device__ __forceinline__ bool another_pass(Pass& pass, const Marks<COUNT, THRE
         return false;
     } else {
         marks.set(pass == NEGATIVES, [&](int i) { return element(i) > A(0); });
+        __syncthreads();  // whoever still reads the last tile of this pass
     }
     pass = static_cast<Pass>(pass + 1);
     return true;

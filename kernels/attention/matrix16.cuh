@@ -30,8 +30,9 @@ struct Matrix16;
 template <>
 struct Matrix16<Float16> {
     static constexpr unsigned EXPONENT = 0x7c00, FRACTION = 0x03ff, ONE = 0x3c00;
-    // Weights are multiplied by 2^SHIFT, so that they stay normal numbers down to 2^-29 of the largest.
-    static constexpr int SHIFT = 15;
+    // Weights are at most 2^SLACK before, and 2^(2 SLACK) where scores are so large that rounding has a say. Multiplied by
+    // 2^SHIFT they do not overflow, and stay normal numbers down to 2^-23.
+    static constexpr int SHIFT = 9, SLACK = 3;
 
     __device__ static __forceinline__ void multiply(FragmentC& c, const FragmentA& a, unsigned b0, unsigned b1) {
         asm volatile(
@@ -50,7 +51,7 @@ struct Matrix16<Float16> {
 template <>
 struct Matrix16<Bfloat16> {
     static constexpr unsigned EXPONENT = 0x7f80, FRACTION = 0x007f, ONE = 0x3f80;
-    static constexpr int SHIFT = 0;
+    static constexpr int SHIFT = 0, SLACK = 8;
 
     __device__ static __forceinline__ void multiply(FragmentC& c, const FragmentA& a, unsigned b0, unsigned b1) {
         asm volatile(

@@ -22,16 +22,22 @@ struct Tf32 {
     static constexpr int PARTS = TERMS == 1 ? 1 : 2;
     using Split = Term<float, PARTS>;
 
-    __device__ static __forceinline__ float nearest(float x) {
-        unsigned bits;
-        asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
-        return __uint_as_float(bits);
-    }
+    // CAREFUL: numbers that would be rounded to infinity are cut off instead.
+    template <bool CAREFUL = false>
     __device__ static __forceinline__ Split split(float x) {
         Split parts;
-        parts.of[0] = nearest(x);
-        // The unit reads 11 bits of the rest, which is exact: an error of 2^-22 of x.
-        if constexpr (PARTS == 2) parts.of[1] = x - parts.of[0];
+        if constexpr (PARTS == 1) {
+            unsigned bits;
+            asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+            parts.of[0] = __uint_as_float(bits);
+        } else {
+            // To the nearest of 11 bits in two instructions; the conversion takes five, for NaN, which the rest is then anyway.
+            const unsigned bits = __float_as_uint(x);
+            const bool cut = CAREFUL && (bits & 0x7fffffffu) >= 0x7f7ff000u;
+            parts.of[0] = __uint_as_float((cut ? bits : bits + 0x1000u) & 0xffffe000u);
+            // The unit reads 11 bits of the rest, which is exact: an error of 2^-22 of x.
+            parts.of[1] = x - parts.of[0];
+        }
         return parts;
     }
     __device__ static __forceinline__ void once(Square<float>& c, const float (&a)[4], float b0, float b1) {
@@ -64,6 +70,7 @@ struct Float64 {
     static constexpr int PARTS = 1;
     using Split = Term<double, 1>;
 
+    template <bool CAREFUL = false>
     __device__ static __forceinline__ Split split(double x) { return {{x}}; }
     __device__ static __forceinline__ void multiply(Square<double>& c, const Term<Square<double>, 1>& terms,
                                                     const Split& b0, const Split& b1) {

@@ -47,7 +47,10 @@ def test_each_dtype_gets_its_kernel(dtype: Any, dim: int, precision: Precision, 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
 def test_tiles_fit(dtype: str, arch: str) -> None:
-    """Into shared memory, with what kernels declare: 24 bytes a query, and of those with passes 2 bits an element."""
+    """Into shared memory, with what kernels declare.
+
+    That is 24 bytes a query, of those with passes 2 bits an element, of 16-bit types 8 a row and lane.
+    """
     for precision in ("tf32x3", "ieee"):
         for dim in (1, 33, 64, 100, 128, 200, 256):
             for queries in (1, 1000):
@@ -57,9 +60,16 @@ def test_tiles_fit(dtype: str, arch: str) -> None:
                 if family == "attention_fma":
                     declared = 16 * numbers[1] * 24
                 else:
-                    rows = 16 * numbers[3] * (numbers[4] if family == "attention_half" else 1)
-                    declared = rows * (24 + numbers[2] // 4) + 64
+                    bands = numbers[4] if family == "attention_half" else 0
+                    rows = 16 * numbers[3] * max(1, bands)
+                    declared = rows * (24 + numbers[2] // 4) + 32 * numbers[3] * 16 * bands + 8 * (8 + numbers[3])
                 assert step.shared + declared <= limits_of(arch).shared
+
+
+@pytest.mark.parametrize(("arch", "dim", "stages"), [("sm_80", 128, 1), ("sm_90", 128, 2), ("sm_120", 128, 2)])
+def test_two_stages_do_not_cost_a_block(arch: str, dim: int, stages: int) -> None:
+    (name,) = (kernel.name for kernel in attention(layout("f2", 1000, 5000, dim), arch).kernels)
+    assert name.rstrip(">").split(", ")[-2] == str(stages)
 
 
 def test_the_batch_decides_only_the_grid() -> None:

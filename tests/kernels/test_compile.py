@@ -11,7 +11,7 @@ from cupysoft.runtime import compile as compiler
 from cupysoft.runtime.compile import compile
 from cupysoft.runtime.resources import resources
 from cupysoft.runtime.sources import listing, source
-from tests.kernels.test_attention_compile import KERNELS as ATTENTION_KERNELS
+from tests.kernels.test_attention_compile import SOURCES as OF_ATTENTION
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120")
 
@@ -102,7 +102,7 @@ KERNELS = {
 
 
 def test_every_source_is_covered() -> None:
-    assert {*KERNELS, *ATTENTION_KERNELS} == set(listing())
+    assert {*KERNELS, *OF_ATTENTION} == set(listing())
 
 
 # The first architecture for which kernels of a file are planned, where that is not the first of all.

@@ -121,6 +121,24 @@ def test_a_call_that_does_not_leave_the_kernel_is_a_jump() -> None:
     assert Flow(code).blocks[0].following == (3, 2)
 
 
+def test_where_lanes_have_parted_nobody_goes() -> None:
+    code = linear("MOV", "BRA.DIV", "SHFL", "EXIT", "WARPSYNC", "BRA", targets=((1, 4), (5, 3)), guards=" ?")
+    assert sorted(Flow(code).common) == [0, 2, 3]
+
+
+def test_what_alone_leads_to_what_is_needed_is_not_rare(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine_blocks, "rare_lines", lambda: {("k/k.cu", 7)})
+    code = (
+        Instruction(0, "BRA", "@P0", 4),
+        Instruction(1, "CS2R", "", None, False, (("k/k.cu", 7),)),
+        Instruction(2, "BRA", "@P1", 4),
+        Instruction(3, "HMMA.16816.F32"),
+        Instruction(4, "EXIT"),
+    )
+    assert sorted(Flow(code).common) == [0, 4]
+    assert sorted(Flow(code, lambda each: each.name == "HMMA").common) == [0, 1, 3, 4]
+
+
 def test_what_only_a_rare_block_leads_to_is_rare() -> None:
     inner = (("softmax/rows.cu", 10**6),)
     code = (
@@ -249,4 +267,6 @@ def test_slots_are_shown_for_every_gpu(gpu: str, capsys: pytest.CaptureFixture[s
 def test_rare_lines_lie_inside_their_braces() -> None:
     text = ["if (rarely(a)) {", "b;", "if (c) { d; }", "} else {", "e;", "}", "if (a) {", "f;", "}"]
     assert machine_blocks.inside(text) == {2, 3}
+    assert machine_blocks.inside(["if (usually(a)) {", "b;", "} else {", "c;", "}", "d;"]) == {4}
+    assert machine_blocks.inside(["if (usually(a)) {", "b;", "}", "else_too;", "{", "}"]) == set()
     assert all(number > 0 and path.count("/") == 1 for path, number in rare_lines())
