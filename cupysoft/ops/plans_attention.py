@@ -102,7 +102,8 @@ def _by_halves(layout: AttentionLayout, call: KernelCall, batches: int, arch: st
     twice = head <= 128 and value <= 128 and call.options == _PLAIN
     bands = 2 if twice and layout.q_len > _FEW_QUERIES else 1
     # As many keys as leave registers for the rest. Rows of 128 bytes are copied 16 at once, others 32.
-    keys = 64 if value <= (96 if bands == 2 else 128) else 32 if bands == 1 or head % 64 else 48
+    # Whether queries are few has no say in it, so that a query has the same bits among few and among many.
+    keys = 64 if value <= (96 if twice else 128) else 32 if not twice or head % 64 else 48
     tile = _Tile(head, value, keys, rows=16 * bands, warps=4, size=2, kept=2 * 4 * 32 * 8 * bands).staged(arch)
     width = width_of(layout, whole=False)
     shape = f"{head}, {value}, {tile.warps}, {bands}, {keys}, {tile.stages}, {width}"

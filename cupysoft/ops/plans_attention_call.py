@@ -23,9 +23,10 @@ _VECTORS: tuple[Role, ...] = ("q", "k", "v", "out")
 # Columns of tiles of queries, keys and values for matrix instructions.
 _SIZES = (32, 64, 96, 128, 192, 256)
 # Bytes of keys and values that a block reads of a part: long beside the time to start it. Keys of a part are a power of
-# two between these.
+# two between these; but for some products of 16-bit types, whose tiles have 48 keys or 64, a multiple of both.
 _PART_BYTES = 1 << 18
 _PART_KEYS = (256, 1024)
+_BOTH_TILES = 192
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,9 @@ def padded(size: int) -> int:
 def _keys_of_part(layout: AttentionLayout) -> int:
     """Keys of a part; it follows from dtype, head_dim and value_dim."""
     of_key = layout.dtype.itemsize * (padded(layout.head_dim) + padded(layout.value_dim))
-    return min(max(1 << (_PART_BYTES // of_key).bit_length() - 1, _PART_KEYS[0]), _PART_KEYS[1])
+    keys = min(max(1 << (_PART_BYTES // of_key).bit_length() - 1, _PART_KEYS[0]), _PART_KEYS[1])
+    both = layout.dtype.itemsize == 2 and padded(layout.value_dim) == 128
+    return keys // _BOTH_TILES * _BOTH_TILES if both else keys
 
 
 def heads_as_queries(layout: AttentionLayout) -> AttentionLayout:

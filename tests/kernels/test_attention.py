@@ -186,6 +186,28 @@ def test_an_answer_does_not_know_its_batch(family: Family, device: simulator.Dev
 
 
 @each_source
+def test_a_query_does_not_know_how_many_there_are(family: Family, device: simulator.Device) -> None:
+    """Up to as many keys as a part has: alone, among few and among many the same bits."""
+    call = family.call((70, 24), (200, 24), 24)
+    whole = call.run()
+    for rows in (slice(5, 6), slice(3, 60)):
+        assert bits(AttentionCall(call.q[rows], call.k, call.v, call.options).run()) == bits(whole[rows])
+
+
+def test_a_query_of_128_columns_does_not_know_how_many_there_are() -> None:
+    """Whose tiles are others where registers are scarce: one stage, two bands of queries, 48 keys."""
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.normal(size=(n, 128)).astype("f2") for n in (66, 150, 150))
+    with simulator.Device(arch="sm_80", check=True) as device:
+        call = AttentionCall(q, k, v, {})
+        call.check()
+        whole = call.run()
+        assert bits(AttentionCall(q[64:], k, v, {}).run()) == bits(whole[64:])
+    shapes = [name.split("None>, 1, ")[1] for name in device.report.kernels]
+    assert shapes == ["128, 128, 4, 2, 48, 1, 8>", "128, 128, 4, 1, 48, 2, 8>"]
+
+
+@each_source
 def test_not_worse_than_the_naive_computation(family: Family, device: simulator.Device) -> None:
     for keys in (64, 300):
         call = family.call((64, 24), (keys, 24), 24)

@@ -83,17 +83,17 @@ def test_the_batch_decides_only_the_grid() -> None:
 def test_few_queries_share_the_keys_out() -> None:
     plan = attention(layout("f2", 64, 3000, 128), "sm_90")
     assert families(plan) == ("attention_half", "attention_merge")
-    assert [step.grid[0] for step in plan.steps] == [6, 64]
+    assert [step.grid[0] for step in plan.steps] == [8, 64]
     assert [(each.name, each.count) for each in plan.scratch] == [
-        ("parts_o", 64 * 6 * 128), ("parts_m", 64 * 6), ("parts_l", 64 * 6),
+        ("parts_o", 64 * 8 * 128), ("parts_m", 64 * 8), ("parts_l", 64 * 8),
     ]  # fmt: skip
     assert families(attention(layout("f2", 65, 3000, 128), "sm_90")) == ("attention_half",)
 
 
 def test_heads_of_one_query_are_rows_of_a_tile() -> None:
-    plan = attention(layout("f2", 1, 512, 128, (8, 4)), "sm_90")
+    plan = attention(layout("f2", 1, 384, 128, (8, 4)), "sm_90")
     assert plan.steps[0].grid == (8, 1, 1)
-    seen = layout("f2", 1, 512, 128, (8, 4))
+    seen = layout("f2", 1, 384, 128, (8, 4))
     windowed = replace(seen, options=replace(seen.options, left=3))
     assert attention(windowed, "sm_90").steps[0].grid == (32, 1, 1)
 
