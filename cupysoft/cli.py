@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from cupysoft import cli_compile
 from cupysoft._version import __version__
 from cupysoft.errors import CupysoftError
 from cupysoft.tables import text_table
@@ -34,8 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.command(options))
     except CupysoftError as error:
         message = str(error).removeprefix("cupysoft: ")
-        if options.command is _compile and message.startswith("warmup: "):  # which checks the same arguments
-            message = message.replace("warmup", "compile", 1)
+        if options.command is cli_compile.run:
+            message = cli_compile.named(message)
         print(f"cupysoft: {message}", file=sys.stderr)
         return 1
 
@@ -58,26 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("--dtype", action="append", metavar="float32", help="element type; may be repeated (all)")
     for command in (demo, info, verify):
         command.add_argument("--json", action="store_true", help="print JSON")
-    ahead = commands.add_parser("compile", help="compile kernels into the cache, for machines without a compiler")
-    ahead.set_defaults(command=_compile)
-    ahead.add_argument("--arch", action="append", required=True, metavar="sm_90", help="architecture; may be repeated")
-    ahead.add_argument("--dtype", action="append", metavar="float32", help="element type; may be repeated (all)")
-    ahead.add_argument("--columns", action="append", type=int, metavar="1000", help="row length; may be repeated (all)")
-    ahead.add_argument("--kind", choices=("cubin", "ptx"), default="cubin", help="ptx is for the simulated device")
-    ahead.add_argument("--operation", action="append", metavar="softmax", help="operation; may be repeated (all)")
-    exact = ahead.add_argument_group("one shape, instead of row lengths")
-    exact.add_argument("--shape", type=_sizes, metavar="8,64,100", help="shape of the input")
-    exact.add_argument("--axis", type=_axis, default=-1, metavar="0,2", help="reduced axes, or none for all (-1)")
-    exact.add_argument("--b", type=_sizes, metavar="100", help="shape of logsumexp's weights")
-    exact.add_argument("--return-sign", action="store_true", help="logsumexp with its sign")
+    cli_compile.add_to(commands)
     return parser
-
-
-def _sizes(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(map(int, filter(None, text.split(","))))
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} does not list integers, as 8,64,100 does") from None
 
 
 def _number(text: str) -> int:
@@ -85,13 +68,6 @@ def _number(text: str) -> int:
         return int(float(text))
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number, as 1e7 is") from None
-
-
-def _axis(text: str) -> int | tuple[int, ...] | None:
-    if text == "none":
-        return None
-    axes = _sizes(text)
-    return axes if "," in text else axes[0]
 
 
 def _info(options: argparse.Namespace) -> int:
@@ -113,43 +89,6 @@ def _shown(value: Any) -> str:
     if isinstance(value, list):
         return " ".join(map(str, value))
     return "not installed" if value is None else str(value)
-
-
-def _compile(options: argparse.Namespace) -> int:
-    from cupysoft.errors import ShapeError
-    from cupysoft.ops.calls import OPERATIONS, kernels_of
-    from cupysoft.ops.warmup_arguments import DTYPES, all_calls, calls_of, known_dtypes
-    from cupysoft.runtime.ahead import Compilation, compile_all
-
-    def progress(step: Compilation) -> None:
-        print(f"[{step.done}/{step.total}] {step.arch} {step.kernel.name}", flush=True)
-
-    if options.shape is not None:
-        calls = calls_of(
-            options.operation or OPERATIONS,
-            options.dtype or "float32",
-            options.columns,
-            shape=options.shape,
-            axis=options.axis,
-            b=False if options.b is None else options.b,
-            return_sign=options.return_sign,
-        )
-    elif options.b is not None or options.return_sign or options.axis != -1:
-        raise ShapeError(
-            "compile: --axis, --b and --return-sign belong to --shape; without it all of them are compiled"
-        )
-    else:
-        if options.dtype is None and known_dtypes() != DTYPES:
-            print("cupysoft: bfloat16 is left out; it comes with: pip install ml_dtypes", file=sys.stderr)
-        calls = all_calls(options.operation, options.dtype, options.columns)
-    done = [
-        each
-        for arch in dict.fromkeys(options.arch)
-        for each in compile_all([arch], kernels_of(calls, arch), progress, options.kind)
-    ]
-    folder = next((each.result.path.parent for each in done if each.result.path is not None), None)
-    print(f"{len(done)} kernels in {folder or 'no folder: the cache is in memory only (see CUPYSOFT_CACHE_DIR)'}")
-    return 0 if folder else 1
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ import pytest
 import cupysoft
 from cupysoft import cli, demo, demo_attention
 from cupysoft.ops.ladder import RUNGS, Rung
+from cupysoft.ops.warmup_attention import kernels_of_attention
 from cupysoft.simulator import Device
 from cupysoft.tables import text_table
 
@@ -156,6 +157,40 @@ def test_compile_takes_a_shape(
     assert "logsumexp_complex<float" in capsys.readouterr().out
     assert cli.main([*words, "--return-sign"]) == 1
     assert "--return-sign belong to --shape" in capsys.readouterr().err
+
+
+def test_compile_knows_attention(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CUPYSOFT_CACHE_DIR", str(tmp_path / "cache"))
+    words = ["compile", "--arch", "sm_80", "--kind", "ptx"]
+    assert cli.main([*words, "--operation", "attention", "--dtype", "float16"]) == 0
+    text = capsys.readouterr().out
+    names = {line.split("sm_80 ")[1] for line in text.splitlines() if " sm_80 " in line}
+    shapes = [((2, 2, queries, dim), (2, 2, 4096, dim)) for dim in (64, 128) for queries in (1, 4096)]
+    planned = (kernels_of_attention("sm_80", {"q": q, "k": k, "v": k}, "float16", {}) for q, k in shapes)
+    assert names == {kernel.name for kernels in planned for kernel in kernels}
+    call = ["--q", "2,4,5,8", "--k", "2,2,7,8", "--mask", "5,7", "--bias", "4,1,7", "--bias-dtype", "float64"]
+    assert cli.main([*words, *call, "--precision", "ieee", "--softcap", "3", "--kv-lengths", "2,1"]) == 0
+    shapes_of_call = {"q": (2, 4, 5, 8), "k": (2, 2, 7, 8), "v": (2, 2, 7, 8)}
+    extra = {"mask": ((5, 7), "?"), "bias": ((4, 1, 7), "f8"), "kv_lengths": ((2, 1), "i8")}
+    (kernel,) = kernels_of_attention("sm_80", shapes_of_call, "float32", extra, precision="ieee", softcap=3)
+    assert f"sm_80 {kernel.name}\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--mask", "5,7"], "compile: a call of attention is described by --q and --k"),
+        (["--q", "5,8", "--k", "7,8", "--shape", "3"], "compile: --q and what goes with it describe attention"),
+        (["--q", "5,8", "--k", "7,9"], "compile: k has head_dim 9"),
+    ],
+)
+def test_what_does_not_describe_attention_is_refused(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["compile", "--arch", "sm_80", *words]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_a_mistake_is_one_line_and_a_status(capsys: pytest.CaptureFixture[str]) -> None:

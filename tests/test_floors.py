@@ -26,7 +26,7 @@ FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
     (("testing",), ("dask",), ("info",)),
     (("demo", "demo_attention"),),
     (("verify", "verify_table"),),
-    (("cli",),),
+    (("cli", "cli_compile"),),
     (("__main__",),),
 )
 

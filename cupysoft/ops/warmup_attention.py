@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, Literal
 
@@ -20,7 +20,7 @@ from cupysoft.ops.warmup_device import current_arch, make_ready
 from cupysoft.runtime import cuda
 from cupysoft.runtime.plan import KernelRef
 
-__all__ = ["warmup_attention"]
+__all__ = ["kernels_of_attention", "warmup_attention"]
 
 FUNCTION = "warmup_attention"
 
@@ -98,37 +98,73 @@ def warmup_attention(
     >>> len(cupysoft.warmup_attention((2, 8, 100, 64), (2, 8, 100, 64), dtype="float32", arch="sm_90"))
     1
     """
-    given = named_dtype(FUNCTION, "dtype", dtype)
-    planner = _Planner(arch)
-    wide = np.dtype(np.float64) if given.kind in "biu" else given
-    shapes = {"q": q, "k": k, "v": k if v is None else v}
-    arrays = {name: stand_in(_shape(name, shape), wide) for name, shape in shapes.items()}
-    extra: dict[str, Any] = {}
-    if mask is not None:
-        extra["mask"] = stand_in(_shape("mask", mask), np.dtype(np.bool_))
-    if bias is not None:
-        extra["bias"] = stand_in(
-            _shape("bias", bias), given if bias_dtype is None else named_dtype(FUNCTION, "bias_dtype", bias_dtype)
+    extra = {
+        name: (shape, dtype if name == "bias" and bias_dtype is None else of)
+        for name, shape, of in (
+            ("mask", mask, np.bool_),
+            ("bias", bias, bias_dtype),
+            ("kv_lengths", kv_lengths, np.int64),
         )
-    if kv_lengths is not None:
-        extra["kv_lengths"] = np.zeros(_shape("kv_lengths", kv_lengths), np.int64)
-    run_attention(
-        FUNCTION,
-        *arrays.values(),
-        **extra,
+        if shape is not None
+    }
+    kernels = kernels_of_attention(
+        current_arch(FUNCTION) if arch is None else arch,
+        {"q": q, "k": k, "v": k if v is None else v},
+        dtype,
+        extra,
         scale=scale,
         causal=causal,
         window=window,
         softcap=softcap,
         precision=precision,
         return_lse=return_lse,
-        target=planner,
     )
-    kernels = tuple(planner.kernels)
     names = tuple(kernel.name for kernel in kernels)
     if make_ready(kernels, arch):
-        names += _rehearse(given, wide, merge, {name: array.dtype for name, array in extra.items() if array.ndim == 0})
+        scalars = {name: of for name, (shape, of) in extra.items() if shape == ()}
+        given, wide = _dtypes("dtype", dtype)
+        named = {name: named_dtype(FUNCTION, "bias_dtype", of) for name, of in scalars.items()}
+        names += _rehearse(given, wide, merge, named)
     return names
+
+
+def kernels_of_attention(
+    arch: str, shapes: Mapping[str, Sequence[int]], dtype: Any, extra: Mapping[str, tuple[Any, Any]], **options: Any
+) -> tuple[KernelRef, ...]:
+    """Plan a call, and give its kernels.
+
+    Parameters
+    ----------
+    arch : str
+        What to plan for.
+    shapes : mapping
+        Of q, k and v.
+    dtype : dtype
+        Of these.
+    extra : mapping
+        Shape and dtype of mask, bias and kv_lengths, as far as there are such.
+    **options
+        The other options of `attention`.
+
+    Raises
+    ------
+    ShapeError, DtypeError, ArgumentError
+        As the call.
+    """
+    planner = _Planner(arch)
+    _, wide = _dtypes("dtype", dtype)
+    arrays = {name: stand_in(_shape(name, shape), wide) for name, shape in shapes.items()}
+    for name, (shape, of) in extra.items():
+        kind = named_dtype(FUNCTION, "bias_dtype", of)
+        arrays[name] = (np.zeros if name == "kv_lengths" else stand_in)(_shape(name, shape), kind)
+    run_attention(FUNCTION, **arrays, **options, target=planner)
+    return tuple(planner.kernels)
+
+
+def _dtypes(argument: str, dtype: Any) -> tuple[np.dtype[Any], np.dtype[Any]]:
+    """The dtype that is given, and the one that is computed with."""
+    given = named_dtype(FUNCTION, argument, dtype)
+    return given, np.dtype(np.float64) if given.kind in "biu" else given
 
 
 class _Planner(HostTarget):
@@ -136,8 +172,8 @@ class _Planner(HostTarget):
 
     xp = SimpleNamespace(empty=stand_in, broadcast_to=np.broadcast_to)
 
-    def __init__(self, arch: str | None) -> None:
-        self.arch = current_arch(FUNCTION) if arch is None else arch
+    def __init__(self, arch: str) -> None:
+        self.arch = arch
         self.kernels: list[KernelRef] = []
 
     def assign(self, out: Any, value: Any) -> None:
