@@ -1,8 +1,9 @@
 """Time softmax, log_softmax and logsumexp; print a table and write JSON.
 
 On a machine with a GPU: milliseconds, GB/s and the share of the device's own copy bandwidth, for a grid of row lengths,
-dtypes and axes, beside cupyx.scipy.special and, where installed, PyTorch. On one without: the host path beside SciPy in
-float32 and float64, measured alternately in one process, with the ratios.
+dtypes and axes; exact and fast, beside cupyx.scipy.special and, where installed, PyTorch. On one without: NumPy arrays,
+by the kernels on the CPU and by the host path alone, beside SciPy and, where installed, PyTorch, in float32 and
+float64, measured alternately in one process, with the ratios.
 
     python -m benchmarks.softmax [--json results.json] [--quick] [--functions softmax,logsumexp]
 """
@@ -21,12 +22,13 @@ import scipy.special
 
 import cupysoft
 from benchmarks.measure import alternately, report
+from cupysoft.ops import cpu
 
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
 ELEMENTS = 1 << 25  # of a GPU array: far larger than its caches
 LENGTHS = (16, 33, 128, 1000, 1024, 4096, 4097, 16384, 65536, 1 << 20)
 SHORT_LENGTHS = (33, 1024, 4097, 65536)
-HOST_SHAPES = ((2000, 4096), (200_000, 10), (8, 1_000_000), (1, 10))
+HOST_SHAPES = ((2000, 4096), (200_000, 10), (8, 1_000_000), (64, 1000), (1, 10))
 
 
 def main() -> None:
@@ -56,28 +58,43 @@ def gpu() -> Any | None:
 
 
 def host_rows(functions: list[str], *, quick: bool) -> list[dict[str, Any]]:
-    """Time the host path beside SciPy."""
+    """Time NumPy arrays beside SciPy."""
     rows = []
     rng = np.random.default_rng(0)
     for function in functions:
         for shape in HOST_SHAPES[: 1 if quick else None]:
             for axis in (1, 0) if shape[0] > 1 else (1,):
-                single = rng.normal(0, 5, shape).astype(np.float32)
-                double = single.astype(np.float64)
-                ours, theirs = getattr(cupysoft, function), getattr(scipy.special, function)
-                calls: dict[str, Callable[[], Any]] = {
-                    "ours float32": functools.partial(ours, single, axis=axis),
-                    "scipy float32": functools.partial(theirs, single, axis=axis),
-                    "ours float64": functools.partial(ours, double, axis=axis),
-                    "scipy float64": functools.partial(theirs, double, axis=axis),
+                x = rng.normal(0, 5, shape)
+                calls = {
+                    f"{name} {dtype}": call
+                    for dtype in ("float32", "float64")
+                    for name, call in host_calls(function, x.astype(dtype), axis).items()
                 }
                 best = alternately(calls, repeats=3 if quick else 7)
                 row: dict[str, Any] = {"function": function, "shape": list(shape), "axis": axis}
                 row |= {f"{name} ms": 1e3 * seconds for name, seconds in best.items()}
-                row["f32 / scipy f32"] = best["ours float32"] / best["scipy float32"]
-                row["f32 / scipy f64"] = best["ours float32"] / best["scipy float64"]
+                for dtype in ("float32", "float64"):
+                    row[f"{dtype}: ours / scipy"] = best[f"ours {dtype}"] / best[f"scipy {dtype}"]
                 rows.append(row)
     return rows
+
+
+def host_calls(function: str, x: Any, axis: int) -> dict[str, Callable[[], Any]]:
+    """Give the calls to compare: what a user gets, the host path alone, SciPy's, PyTorch's where it is installed."""
+    ours = functools.partial(getattr(cupysoft, function), x, axis=axis)
+
+    def host() -> Any:
+        with cpu.only("host"):
+            return ours()
+
+    theirs = functools.partial(getattr(scipy.special, function), x, axis=axis)
+    calls: dict[str, Callable[[], Any]] = {"ours": ours, "host": host, "scipy": theirs}
+    try:
+        import torch
+    except ImportError:
+        return calls
+    tensor = torch.from_numpy(x)
+    return calls | {"torch": lambda: getattr(torch, function)(tensor, dim=axis)}
 
 
 def gpu_rows(cupy: Any, functions: list[str], *, quick: bool) -> list[dict[str, Any]]:
@@ -100,6 +117,7 @@ def gpu_row(cupy: Any, function: str, dtype: str, length: int, axis: int, copy: 
     x = cupy.random.default_rng(0).standard_normal(shape, dtype=cupy.float32).astype(named_dtype(dtype))
     size = x.nbytes * (1 if function == "logsumexp" else 2)
     row: dict[str, Any] = {"function": function, "dtype": dtype, "shape": list(shape), "axis": axis}
+    row["copy GB/s"] = copy / 1e9
     for name, call in peers(cupy, function, x, axis).items():
         seconds = gpu_seconds(cupy, call)
         row[f"{name} ms"] = 1e3 * seconds
@@ -118,8 +136,9 @@ def named_dtype(name: str) -> Any:
 
 
 def peers(cupy: Any, function: str, x: Any, axis: int) -> dict[str, Callable[[], Any]]:
-    """Give the calls to compare: ours, CuPy's where it knows the dtype, PyTorch's where it is installed."""
-    calls: dict[str, Callable[[], Any]] = {"ours": lambda: getattr(cupysoft, function)(x, axis=axis)}
+    """Give the calls to compare: ours twice, CuPy's where it knows the dtype, PyTorch's where it is installed."""
+    ours = functools.partial(getattr(cupysoft, function), x, axis=axis)
+    calls: dict[str, Callable[[], Any]] = {"exact": ours, "fast": functools.partial(ours, precision="fast")}
     if x.dtype.name != "bfloat16":
         import cupyx.scipy.special as special
 

@@ -22,8 +22,8 @@ __all__ = ["Way", "computed", "only"]
 
 Way: TypeAlias = Literal["host", "kernels"]
 
-# Arrays of fewer elements are done sooner by `host` (benchmarks/cpu.py).
-_LEAST_ELEMENTS = 1 << 16
+# Arrays of fewer elements are done sooner by `host` (benchmarks/softmax.py).
+_LEAST_ELEMENTS = 1 << 15
 
 _chosen: ContextVar[Way | None] = ContextVar("cupysoft.ops.cpu", default=None)
 _plan = functools.lru_cache(1024)(loops)

@@ -14,8 +14,9 @@
 //                              wide, a term two words good to 2^-86, times 2^PAIR_LIFT, for float64
 //   Pairs                      what wide is made of, for the second tier of short types too
 //
-// term, quotient and of_difference are shorter for rows that are NEAR: all elements are finite, none is more than
-// NEAR_SPREAD below the maximum, and where the type has 32 bits x - m is a float64. Then any element can stand for m.
+// term and of_difference are shorter for rows that are NEAR: none of their elements is NaN, more than NEAR_ABOVE above m,
+// which may be any of them, or more than NEAR_BELOW below it, where it counts for nothing; and where the type has 32 bits
+// x - m is a float64. quotient is shorter for those in which besides none is more than NORMAL_SPREAD below the maximum.
 //
 // COUNTS: the maxima are counted apart, and the sum has only what lies below: log(1 + tiny) then keeps all bits of tiny.
 #pragma once
@@ -120,8 +121,10 @@ struct Arithmetic64 {
     using Share = Pairs::Share;
     using Log = LogPair;
 
-    // Seen from any element of its row, no term overflows with its lift, nor any sum; and no result is subnormal.
-    static constexpr double NEAR_SPREAD = 256.0;
+    // No term overflows with its lift, nor does a sum; with NORMAL_SPREAD no result is subnormal.
+    static constexpr double NEAR_ABOVE = 256.0;
+    static constexpr double NEAR_BELOW = -PAIR_LOWEST;
+    static constexpr double NORMAL_SPREAD = 512.0;
 
     template <bool NEAR = false>
     __device__ static __forceinline__ Two term(double x, double m) {
@@ -177,7 +180,9 @@ struct Arithmetic64<T, COUNTING, false> {
     static constexpr int JOINED = 16;
 
     // exp(-64) over a sum of 2^30 terms is a normal float32, and a normal bfloat16; float16 ends before.
-    static constexpr double NEAR_SPREAD = 64.0;
+    static constexpr double NEAR_ABOVE = 256.0;
+    static constexpr double NEAR_BELOW = -NARROW_LOWEST;
+    static constexpr double NORMAL_SPREAD = 64.0;
     static constexpr bool NEAR_IS_NORMAL = Element<T>::LEAST < -126;
 
     template <bool NEAR = false>

@@ -8,8 +8,9 @@
 //
 // Walks over a row: its extremes; terms and their sum; results. The extremes tell whether a row is NEAR (float64.cuh), for
 // which the other walks are shorter; the lanes of a warp decide that together. Where maxima need not be counted the first two
-// walks are one: it takes the row to be near, and its first element for the anchor, which serves as well as the maximum where
-// none is far from another. Where the row is not near, that was in vain.
+// walks are one: it takes the row to be near, and an element for the anchor, which serves as well as a maximum that is not
+// far above; where the row is not near, that was in vain. Elements too low to count for anything are lifted there to where
+// they still count for nothing, so that masked rows are near too.
 //
 // Template arguments: OPERATION (operations.cuh); OWNER, WarpRow or LaneRow; KEPT, whether the terms wait in shared memory
 // for the results, of operations that KEEPS_TERMS; CONTIGUOUS, whether the elements of a row lie side by side; VIEW
@@ -46,9 +47,14 @@ struct Larger {
     __device__ static __forceinline__ unsigned join(unsigned a, unsigned b) { return max(a, b); }
 };
 
+// One instruction of the CPU, which does not look for NaN.
+template <typename COMPARE>
+__device__ __forceinline__ COMPARE higher(COMPARE a, COMPARE b) { return a > b ? a : b; }
+
 // Between what bounds the elements of a row lie.
 template <typename OPERATION>
 struct Extremes {
+    using Arithmetic = typename OPERATION::Arithmetic;
     using Compare = typename Element<typename OPERATION::Type>::Compare;
     static constexpr bool SIZES = Element<typename OPERATION::Type>::BITS == 32;
 
@@ -58,7 +64,7 @@ struct Extremes {
     unsigned less_smallest = 0;  // 2^32 less the bits of the smallest size that is not zero; 0 if there is none
 
     __device__ __forceinline__ void note(Compare x) {
-        largest = x > largest ? x : largest;
+        largest = higher(x, largest);
         least = x < least ? x : least;
         odd |= x != x;
         if constexpr (SIZES) less_smallest = max(less_smallest, 0u - (__float_as_uint(x) & 0x7fffffffu));
@@ -73,15 +79,23 @@ struct Extremes {
 
     __device__ __forceinline__ double maximum() const { return odd ? not_a_number() : widen(largest); }
 
-    __device__ __forceinline__ bool near() const {
-        const double spread = __dsub_rn(widen(largest), widen(least));
-        bool near = !odd && largest < -Element<Compare>::negative_infinity() && spread <= OPERATION::Arithmetic::NEAR_SPREAD;
+    // Whether the row is near, seen from one of its elements. Where maxima are counted no element is lifted: that would hide
+    // one that is nothing at all.
+    __device__ __forceinline__ bool near(double anchor) const {
+        const double high = widen(largest), low = widen(least);
+        bool near = !odd && __dsub_rn(high, anchor) <= Arithmetic::NEAR_ABOVE &&
+                    (!Arithmetic::COUNTS || __dsub_rn(anchor, low) <= Arithmetic::NEAR_BELOW);
         if constexpr (SIZES) {
             // Numbers of 24 bits whose exponents differ by 28 at most have a difference of at most 53.
             const double reach = __dmul_rn(0x1p+28, widen(__uint_as_float(0u - less_smallest)));
-            near = near && (less_smallest == 0 || reach >= fmax(fabs(widen(largest)), fabs(widen(least))));
+            const double lowest = Arithmetic::COUNTS ? low : fmax(low, __dsub_rn(anchor, Arithmetic::NEAR_BELOW + 1.0));
+            near = near && (less_smallest == 0 || reach >= fmax(fabs(high), fabs(lowest)));
         }
         return near;
+    }
+    // Whether, besides, the results are no subnormal numbers; a logarithm has no need of that.
+    __device__ __forceinline__ bool normal() const {
+        return Arithmetic::COUNTS || __dsub_rn(widen(largest), widen(least)) <= Arithmetic::NORMAL_SPREAD;
     }
 };
 struct Unseen {
@@ -117,8 +131,9 @@ struct Walks {
 
     template <bool NEAR, typename SEEN>
     __device__ __forceinline__ Term term(int column, double anchor, unsigned& count, SEEN& seen) const {
-        const Compare x = value(column);
+        Compare x = value(column);
         seen.note(x);
+        if constexpr (NEAR && !Arithmetic::COUNTS) x = higher(x, static_cast<Compare>(__dsub_rn(anchor, Arithmetic::NEAR_BELOW)));
         const Term term = counted<Arithmetic, NEAR>(x, anchor, count);
         if constexpr (KEPT) terms[OWNER::place_of_term(column)] = term;
         return term;
@@ -189,18 +204,23 @@ __global__ void __launch_bounds__(32)
     Extremes<OPERATION> extremes;
     Unseen unseen;
     State<Arithmetic> state;
-    bool near;
+    bool near = false;
     if constexpr (Arithmetic::COUNTS) {
         walks.look(extremes);
         extremes.template join<Team>();
-        near = __all_sync(ALL_LANES, extremes.near());
-        if (near) state = walks.template state<true>(extremes.maximum(), unseen);
     } else {
-        state = walks.template state<true>(widen(walks.value(0)), extremes);
+        // Of a row that is masked from some column on, or up to it, one end is an element that counts.
+        const double end = widen(higher(walks.value(0), walks.value(walks.columns - 1)));
+        state = walks.template state<true>(end, extremes);
         extremes.template join<Team>();
-        near = __all_sync(ALL_LANES, extremes.near());
+        near = __all_sync(ALL_LANES, extremes.near(end));
     }
-    if (!near) state = walks.template state<false>(extremes.maximum(), unseen);
+    if (!near) {
+        const double m = extremes.maximum();
+        near = __all_sync(ALL_LANES, extremes.near(m));
+        state = near ? walks.template state<true>(m, unseen) : walks.template state<false>(m, unseen);
+    }
+    near = near && __all_sync(ALL_LANES, extremes.normal());
 
     if constexpr (OPERATION::ELEMENTS) {
         const auto of_row = operation.row(state, view.columns);
