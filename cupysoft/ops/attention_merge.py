@@ -46,7 +46,8 @@ def merge_attention(o1: Any, lse1: Any, o2: Any, lse2: Any) -> tuple[Any, Any]:
 
     Notes
     -----
-    Computed in float64 and rounded once. A part without keys (lse is ``-inf``) leaves the other as it is, to the bit.
+    Computed in float64 and rounded once; on a device in one go, with no memory but that of the result. A part without
+    keys (lse is ``-inf``) leaves the other as it is, to the bit.
 
     Examples
     --------
@@ -66,10 +67,10 @@ def merge_attention(o1: Any, lse1: Any, o2: Any, lse2: Any) -> tuple[Any, Any]:
     dtype = _check_results(function, arrays)
     with target.scope():
         o, lse = (tuple(target.convert(arrays[n], of) for n in names) for names, of in _pairs(dtype))
-        if math.prod(o[0].shape) == 0:
-            return target.xp.empty(o[0].shape, dtype), target.xp.empty(lse[0].shape, lse_dtype_of(dtype))
-        parts = [target.attention_part(*pair) for pair in zip(o, lse, strict=True)]
-        return finished(target, target.join_attention(*parts), dtype)
+        out = target.xp.empty(o[0].shape, dtype), target.xp.empty(lse[0].shape, lse_dtype_of(dtype))
+        if math.prod(o[0].shape):
+            target.merge_attention((o[0], lse[0]), (o[1], lse[1]), *out)
+        return out
 
 
 def _pairs(dtype: np.dtype[Any]) -> tuple[tuple[tuple[str, str], np.dtype[Any]], ...]:

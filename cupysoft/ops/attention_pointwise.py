@@ -13,7 +13,7 @@ from cupysoft.ops.pointwise import Factory, bits, elementwise, joined
 from cupysoft.ops.target import PartArrays
 from cupysoft.runtime.sources import source
 
-__all__ = ["finish", "join", "part", "texts"]
+__all__ = ["finish", "join", "merge", "part", "texts"]
 
 
 def part(factory: Factory, xp: Any, o: Any, lse: Any) -> PartArrays:
@@ -41,10 +41,20 @@ def finish(factory: Factory, xp: Any, state: PartArrays, out: Any, lse: Any) -> 
     elementwise(factory, _lse_of(lse.dtype))(*joined(xp, m, weights, lse))
 
 
+def merge(factory: Factory, xp: Any, first: tuple[Any, Any], second: tuple[Any, Any], out: Any, lse: Any) -> None:
+    """Write the result over the keys of two results (o, lse) to `out` and `lse`; both are read where they are."""
+    words = [
+        array for o, of in (first, second) for array in (xp.broadcast_to(of.reshape(*of.shape, 1), o.shape), bits(o))
+    ]
+    elementwise(factory, _merged_output(out.dtype))(*joined(xp, *words, bits(out)))
+    elementwise(factory, _merged_lse(lse.dtype))(*joined(xp, first[1], second[1], lse))
+
+
 def texts(dtype: np.dtype[Any], lse_dtype: np.dtype[Any]) -> tuple[Elementwise, ...]:
     """Give the texts of all of these for one dtype."""
     return (
-        _widened(dtype), _started(lse_dtype), _join_weights(), _join_outputs(), _output_of(dtype), _lse_of(lse_dtype)
+        _widened(dtype), _started(lse_dtype), _join_weights(), _join_outputs(), _output_of(dtype), _lse_of(lse_dtype),
+        _merged_output(dtype), _merged_lse(lse_dtype),
     )  # fmt: skip
 
 
@@ -53,11 +63,32 @@ def _type(dtype: np.dtype[Any]) -> str:
     return dtype.name if dtype.itemsize > 2 else "uint16"
 
 
+def _wide(name: str, dtype: np.dtype[Any]) -> str:
+    """A parameter in float64."""
+    kind = element_type(dtype)
+    return f"widen(Element<{kind}>::load({name if dtype.itemsize > 2 else f'{kind}{{{name}}}'}))"
+
+
+@functools.cache
+def _merged_output(dtype: np.dtype[Any]) -> Elementwise:
+    of_lse = "float64" if dtype == np.float64 else "float32"
+    inputs = ", ".join(f"{of_lse} {each}_lse, {_type(dtype)} {each}_o" for each in "ab")
+    words = ", ".join(f"widen({each}_lse), {_wide(f'{each}_o', dtype)}" for each in "ab")
+    bits = "" if dtype.itemsize > 2 else ".bits"
+    operation = f"y = merged_output<{element_type(dtype)}>({words}){bits}"
+    return _text(inputs, f"{_type(dtype)} y", operation, f"merged_{dtype.name}")
+
+
+@functools.cache
+def _merged_lse(dtype: np.dtype[Any]) -> Elementwise:
+    operation = f"lse = Element<{element_type(dtype)}>::round(merged_lse(widen(a_lse), widen(b_lse)))"
+    kind = dtype.name
+    return _text(f"{kind} a_lse, {kind} b_lse", f"{kind} lse", operation, f"merged_lse_{kind}")
+
+
 @functools.cache
 def _widened(dtype: np.dtype[Any]) -> Elementwise:
-    kind = element_type(dtype)
-    value = "x" if dtype.itemsize > 2 else f"{kind}{{x}}"
-    return _text(f"{_type(dtype)} x", "float64 y", f"y = widen(Element<{kind}>::load({value}))", f"widen_{dtype.name}")
+    return _text(f"{_type(dtype)} x", "float64 y", f"y = {_wide('x', dtype)}", f"widen_{dtype.name}")
 
 
 @functools.cache

@@ -72,6 +72,10 @@ class _ByKernels(ABC):
         """Run ElementwiseKernels."""
         return attention_pointwise.join(self.elementwise, self.xp, first, second)
 
+    def merge_attention(self, first: tuple[Any, Any], second: tuple[Any, Any], out: Any, lse: Any) -> None:
+        """Run ElementwiseKernels."""
+        attention_pointwise.merge(self.elementwise, self.xp, first, second, out, lse)
+
     def finish_attention(self, part: PartArrays, out: Any, lse: Any) -> None:
         """Run ElementwiseKernels."""
         attention_pointwise.finish(self.elementwise, self.xp, part, out, lse)

@@ -79,5 +79,8 @@ class Target(Protocol):
     def join_attention(self, first: PartArrays, second: PartArrays) -> PartArrays:
         """Give the part of the keys of both."""
 
+    def merge_attention(self, first: tuple[Any, Any], second: tuple[Any, Any], out: Any, lse: Any) -> None:
+        """Write the result over the keys of two results (o, lse) to `out` and `lse`."""
+
     def finish_attention(self, part: PartArrays, out: Any, lse: Any) -> None:
         """Write the result of a part to `out`, and its logsumexp to `lse`."""

@@ -206,7 +206,9 @@ def _rehearse(
         names.append("fill")
     if merge:
         lse = np.dtype(np.float64 if wide == np.float64 else np.float32)
-        part = target.attention_part(xp.zeros((2, 2), wide), xp.zeros((2,), lse))
+        result = xp.zeros((2, 2), wide), xp.zeros((2,), lse)
+        target.merge_attention(result, result, xp.empty((2, 2), wide), xp.empty((2,), lse))
+        part = target.attention_part(*result)
         target.finish_attention(target.join_attention(part, part), xp.empty((2, 2), wide), xp.empty((2,), lse))
         names.append("merge")
     return tuple(dict.fromkeys(names))

@@ -5,6 +5,8 @@
 //   join_outputs     two parts to one: their outputs                (m, o) x 2 -> o
 //   output_of        the result of a part, rounded once             (m, l, o) -> T
 //   attention_lse    its logsumexp                                  (m, l) -> float64
+//   merged_output    two results to one, read where they are        (lse, o) x 2 -> T
+//   merged_lse       its logsumexp                                  lse x 2 -> float64
 //
 // A part is (m, l, o) in float64, where l exp(m) is the sum of the weights and o exp(m) that of the weighted values;
 // m = -inf where there was no key, and then o does not matter. A result (o, lse) is the part (lse, 1, o).
@@ -39,4 +41,17 @@ __device__ __forceinline__ T output_of(double m, double l, double o) {
 __device__ __forceinline__ double attention_lse(double m, double l) {
     const bool infinite = m == negative_infinity() || m == positive_infinity();
     return infinite ? m : m + log(l);
+}
+
+template <typename T>
+__device__ __forceinline__ T merged_output(double a_lse, double a_o, double b_lse, double b_o) {
+    double m, l;
+    join_weights(a_lse, 1.0, b_lse, 1.0, m, l);
+    return output_of<T>(m, l, join_outputs(a_lse, a_o, b_lse, b_o));
+}
+
+__device__ __forceinline__ double merged_lse(double a_lse, double b_lse) {
+    double m, l;
+    join_weights(a_lse, 1.0, b_lse, 1.0, m, l);
+    return attention_lse(m, l);
 }

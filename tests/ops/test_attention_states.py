@@ -95,6 +95,25 @@ def test_merged_results(place: str, dtype: Any) -> None:
         np.testing.assert_array_equal(bits(array), bits(copy))
 
 
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_results_are_merged_where_they_are(dtype: Any) -> None:
+    """On a device with two launches, which read each result once and write nothing but the answer."""
+    wide = "f8" if dtype == np.float64 else "f4"
+    o1, o2 = RNG.normal(size=(40, 24)).astype(dtype), RNG.normal(size=(24, 40)).astype(dtype).T
+    lse1, lse2 = (RNG.normal(size=40).astype(wide) for _ in range(2))
+    with cupysoft.simulator.Device(check=True) as device:
+        o, lse = merge_attention(o1, lse1, o2, lse2)
+    outputs, rows = device.report.kernels.values()
+    assert [outputs.launches, rows.launches] == [1, 1]
+    walks = {name: each.walks_read for name, each in outputs.arguments.items()}
+    assert (walks["a_o"], walks["b_o"], walks["y"]) == (1, 1, 0)
+    assert outputs.arguments["y"].walks_written == rows.arguments["lse"].walks_written == 1
+    for ours, host in zip((o, lse), merge_attention(o1, lse1, o2, lse2), strict=True):
+        np.testing.assert_allclose(
+            ours.astype("f8"), host.astype("f8"), rtol={2: 0.02, 4: 1e-6, 8: 1e-14}[dtype.itemsize]
+        )
+
+
 def test_infinities_and_nan_show(place: str) -> None:
     lse = np.array([np.inf, np.nan, 0.0, 0.0])
     o, merged = merge_attention(np.ones((4, 1)), lse, np.array([[1.0], [1.0], [np.inf], [np.nan]]), np.zeros(4))
