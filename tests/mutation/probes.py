@@ -16,8 +16,12 @@ import numpy.typing as npt
 
 import cupysoft
 from cupysoft import simulator
+from cupysoft.arrays import layout
 from cupysoft.demo import ladder_softmax
 from cupysoft.ops.ladder import RUNGS
+from cupysoft.ops.plans_loops import loops
+from cupysoft.runtime.launch import run
+from tests.near_ties import NEAR_TIES
 
 __all__ = ["PROBES", "Probe"]
 
@@ -109,6 +113,42 @@ def _views() -> Iterator[Array]:
     yield from _all(x[:, ::3, ::2, ::2], (1, 2, 3))
 
 
+def _ties(function: str, dtype: Any, columns: int) -> Array:
+    """Make rows with one result next to a tie, in the middle."""
+    name = np.dtype(dtype).name
+    ties = [row for known, kind, _, row in NEAR_TIES if (known, kind) == (function, name) and len(row) < columns / 2]
+    x = np.full((len(ties), columns), -np.inf)
+    for line, row in zip(x, ties, strict=True):
+        line[columns // 2 :][: len(row)] = row
+    return x.astype(dtype)
+
+
+def _doubtful(dtype: Any, columns: int) -> Callable[[], Iterator[Array]]:
+    """Of all threads that share a row, one sees that the row is in doubt."""
+    return lambda: (result for each in FUNCTIONS for result in _all(_ties(each.__name__, dtype, columns), 1, (each,)))
+
+
+def _loops(dtype: Any, columns: int, *, in_place: bool = False) -> Callable[[], Iterator[Array]]:
+    """Run the kernels that NumPy arrays have on the CPU; what they leave open is left open."""
+
+    def call() -> Iterator[Array]:
+        device = simulator.current()
+        assert device is not None
+        for function, name in zip(FUNCTIONS, ("Softmax", "LogSoftmax", "LogSumExp"), strict=True):
+            x = np.concatenate([_rows(dtype, columns), _ties(function.__name__, dtype, columns)])
+            out = x if in_place else device.empty(x.shape[:1] if name == "LogSumExp" else x.shape, x.dtype)
+            steps = (1, 0) if name == "LogSumExp" else (columns, 1)
+            rows = layout(x.shape, (1,), [(columns, 1), steps])
+            plan = loops(name, rows, x.dtype, device.arch, in_place=in_place)
+            assert plan is not None
+            is_open = device.empty(len(x), np.int32)
+            if not (in_place and name == "LogSumExp"):
+                run(plan, {"x": x, "out": out, "open": is_open}, device)
+                yield from (out, is_open)
+
+    return call
+
+
 def _ladder() -> Iterator[Array]:
     device = simulator.current()
     for rung in RUNGS:
@@ -188,6 +228,9 @@ PROBES = (
     Probe("rows of 699 side by side, drawn", _rows_of("f4", 700, lambda x: x[:, 1:]), seed=2),
     Probe("rows of 699 halves side by side", _rows_of("f2", 700, lambda x: x[:, 1:])),
     Probe("rows of 1000 in float64", _rows_of("f8", 1000)),
+    *(Probe(f"rows of 700 in doubt, {dtype}", _doubtful(dtype, 700)) for dtype in ("f2", "f4", "f8")),
+    *(Probe(f"loops over {n}, {dtype}", _loops(dtype, n)) for n in (9, 100) for dtype in ("f2", "f4", "f8")),
+    *(Probe(f"loops over {n} in place", _loops("f4", n, in_place=True), seed=11) for n in (9, 100)),
     Probe("views", _views),
     Probe("rows in shared memory", _long("f4", (3, 8200), 1)),
     Probe("rows in shared memory, side by side", _long("f4", (1, 8202), 1, start=1), seed=3),
