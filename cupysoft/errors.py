@@ -29,6 +29,7 @@ __all__ = [
     "SynccheckError",
     "TrapError",
     "UndecidedError",
+    "UndecidedWarning",
     "UnknownInstructionError",
 ]
 
@@ -103,6 +104,10 @@ class UndecidedError(CupysoftError, ArithmeticError):
     def __init__(self, message: str, bits: int) -> None:
         super().__init__(message)
         self.bits = bits
+
+
+class UndecidedWarning(UserWarning):
+    """A state's digits do not tell to which of two numbers some result rounds; one of them was given."""
 
 
 class SynccheckError(SimulatorError):

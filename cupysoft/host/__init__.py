@@ -5,12 +5,12 @@ from cupysoft.host.attention_parts import Part, attention_part, finish_attention
 from cupysoft.host.fast import fast_log_softmax, fast_logsumexp, fast_softmax
 from cupysoft.host.logsumexp import logsumexp
 from cupysoft.host.parts import merge_states, state_logsumexp, state_of, state_softmax
+from cupysoft.host.sliced import SlicedState
 from cupysoft.host.softmax import log_softmax, softmax
-from cupysoft.host.states import State
 
 __all__ = [
     "Part",
-    "State",
+    "SlicedState",
     "attention",
     "attention_part",
     "fast_log_softmax",

@@ -17,7 +17,7 @@ from cupysoft.host.nearest import decided, just_below, nearest
 from cupysoft.host.tiers import NOTHING, Read, Tier, Total
 from cupysoft.host.words import FloatArray, compress, two_product, two_sum
 
-__all__ = ["distinct", "settle_logs", "settle_shares"]
+__all__ = ["distinct", "settle_logs", "settle_shares", "tier_shares"]
 
 Places = npt.NDArray[np.intp]
 BoolArray = npt.NDArray[np.bool_]
@@ -47,7 +47,7 @@ def settle_shares(
     for tier, totals in _steps(first, m, read, dtype):
         if left.size:
             rows, at = np.unique(row[left], return_inverse=True)
-            result[left], good = _shares(tier, x[left], m[row[left]], totals(rows).at(at), dtype)
+            result[left], good = tier_shares(tier, x[left], m[row[left]], totals(rows).at(at), dtype)
             left = left[~good]
     for i in np.unique(row[left]):
         mine = left[row[left] == i]
@@ -112,7 +112,7 @@ def _whole(read: Read, row: int) -> FloatArray:
     return whole
 
 
-def _shares(
+def tier_shares(
     tier: Tier | None, x: FloatArray, m: FloatArray, sums: Total, dtype: np.dtype[Any]
 ) -> tuple[FloatArray, BoolArray]:
     """Divide the exponentials of elements by the sums of their rows, and round."""

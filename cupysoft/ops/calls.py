@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from cupysoft.arrays import real_dtype
-from cupysoft.ops import device
+from cupysoft.ops import device, device_states
 from cupysoft.runtime.plan import KernelRef, Plan
 
 __all__ = ["OPERATIONS", "Call", "any_rows", "kernels_of", "stand_in"]
@@ -64,7 +64,7 @@ class Call:
         x = np.broadcast_to(stand_in(self.shape, self.dtype), self.joint)
         kept = tuple(n for i, n in enumerate(self.joint) if i not in self.axes)
         if self.operation == "SoftmaxState":
-            return device.plan_state(x, self.axes, stand_in(kept, np.dtype(np.float64)))
+            return self._of_states(x, stand_in(kept, np.dtype(np.float64)))
         if self.operation != "logsumexp":
             return device.plan_softmax(x, self.axes, x, log=self.operation == "log_softmax", arch=arch)
         inputs = [x]
@@ -74,6 +74,11 @@ class Call:
         if self.signed:
             results.append(stand_in(kept, self.dtype))
         return device.plan_logsumexp(inputs, self.axes, results)
+
+    def _of_states(self, x: Any, m: Any) -> Plan:
+        """All that can be done with a state, one after the other."""
+        plans = device_states.plan_state(x, self.axes, m), *device_states.plans_of_results(x, self.axes, m)
+        return Plan(tuple(step for plan in plans for step in plan.steps), plans[0].scratch)
 
     def smallest(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Give a shape, and its reduced axes, of as few elements as show how reduced axes and others take turns."""

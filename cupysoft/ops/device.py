@@ -11,11 +11,10 @@ from cupysoft.ops import plans
 from cupysoft.ops import plans_fast as fast_plans
 from cupysoft.ops.arguments import address
 from cupysoft.ops.plans_float32 import prefers_float32
-from cupysoft.ops.target import StateArrays
 from cupysoft.runtime.launch import run
 from cupysoft.runtime.plan import Plan
 
-__all__ = ["logsumexp", "plan_logsumexp", "plan_softmax", "plan_state", "readable", "softmax", "state_of"]
+__all__ = ["logsumexp", "plan_logsumexp", "plan_softmax", "readable", "softmax", "spread", "strides"]
 
 # The widest access of a kernel; a higher alignment is of no use.
 WIDEST = 16
@@ -24,7 +23,6 @@ WIDEST = 16
 _softmax_plan = functools.lru_cache(1024)(plans.softmax)
 _fast_plan = functools.lru_cache(1024)(fast_plans.fast)
 _logsumexp_plan = functools.lru_cache(1024)(plans.logsumexp)
-_state_plan = functools.lru_cache(1024)(plans.state)
 
 
 def softmax(device: Any, x: Any, axes: tuple[int, ...], out: Any, *, log: bool, fast: bool = False) -> None:
@@ -51,15 +49,6 @@ def logsumexp(
             array[...] = targets[role]
 
 
-def state_of(device: Any, xp: Any, x: Any, axes: tuple[int, ...]) -> StateArrays:
-    """Give the state of the rows of `x`, in new arrays."""
-    x = readable(x)
-    kept = tuple(n for i, n in enumerate(x.shape) if i not in axes)
-    m, l_hi, l_lo = (xp.empty(kept, "f8") for _ in range(3))
-    run(plan_state(x, axes, m), {"x": x, "m": m, "l_hi": l_hi, "l_lo": l_lo}, device)
-    return m, l_hi, l_lo
-
-
 def plan_softmax(x: Any, axes: tuple[int, ...], out: Any, *, log: bool, arch: str) -> Plan:
     """Plan softmax, or its logarithm, for an architecture; only the places of the elements are looked at."""
     rows = layout(x.shape, axes, [strides(x), strides(out)])
@@ -84,12 +73,6 @@ def plan_logsumexp(inputs: Sequence[Any], axes: tuple[int, ...], results: Sequen
         weighted=len(inputs) > 1,
         signed=len(results) > 1,
     )
-
-
-def plan_state(x: Any, axes: tuple[int, ...], m: Any) -> Plan:
-    """Plan the states of rows; `m` stands for the three words, which are laid out alike."""
-    rows = layout(x.shape, axes, [strides(x), spread(strides(m), axes, x.ndim)])
-    return _state_plan(rows, x.dtype, alignments(x, m))
 
 
 def strides(array: Any) -> tuple[int, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 from cupysoft.arrays import library_of
 from cupysoft.attention_layout import AttentionOptions, Role
 from cupysoft.errors import DtypeError
-from cupysoft.ops import attention_device, attention_pointwise, pointwise
+from cupysoft.ops import attention_device, attention_pointwise, device_states, pointwise
 from cupysoft.ops import device as compute
 from cupysoft.ops.host_target import HostTarget
 from cupysoft.ops.pointwise import Factory
@@ -46,19 +46,19 @@ class _ByKernels(ABC):
 
     def state_of(self, x: Any, axes: tuple[int, ...]) -> StateArrays:
         """Run the plan of the kernels."""
-        return compute.state_of(self.device, self.xp, x, axes)
+        return device_states.state_of(self.device, self.xp, x, axes)
 
     def merge(self, first: StateArrays, second: StateArrays) -> StateArrays:
         """Run an ElementwiseKernel."""
         return pointwise.merge(self.elementwise, self.xp, first, second)
 
-    def state_logsumexp(self, state: StateArrays, out: Any) -> None:
-        """Run an ElementwiseKernel."""
-        pointwise.state_logsumexp(self.elementwise, self.xp, state, out)
+    def state_logsumexp(self, state: StateArrays, out: Any, undecided: Any) -> None:
+        """Run the plan of the kernels."""
+        device_states.logsumexp(self.device, state, out, undecided)
 
-    def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
-        """Run an ElementwiseKernel."""
-        pointwise.state_softmax(self.elementwise, self.xp, state, compute.readable(x), axes, out)
+    def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any, undecided: Any) -> None:
+        """Run plans of kernels, and an ElementwiseKernel between them."""
+        device_states.softmax(self.device, self.elementwise, self.xp, state, x, axes, out, undecided)
 
     def attention(self, arrays: dict[Role, Any], options: AttentionOptions) -> None:
         """Run the plan of the kernels."""

@@ -94,20 +94,20 @@ class HostTarget:
             host.logsumexp(a, axes, b, out, sign)
 
     def state_of(self, x: Any, axes: tuple[int, ...]) -> StateArrays:
-        """Compute in NumPy."""
-        return host.state_of(x, axes)
+        """Compute by the kernels on the CPU, or in NumPy."""
+        return cpu.state_of(x, axes) or host.state_of(x, axes)
 
     def merge(self, first: StateArrays, second: StateArrays) -> StateArrays:
         """Compute in NumPy."""
-        return host.merge_states(host.State(*first), host.State(*second))
+        return host.merge_states(host.SlicedState(*first), host.SlicedState(*second))
 
-    def state_logsumexp(self, state: StateArrays, out: Any) -> None:
+    def state_logsumexp(self, state: StateArrays, out: Any, undecided: Any) -> None:
         """Compute in NumPy."""
-        host.state_logsumexp(host.State(*state), out)
+        host.state_logsumexp(host.SlicedState(*state), out, undecided)
 
-    def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
+    def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any, undecided: Any) -> None:
         """Compute in NumPy."""
-        host.state_softmax(host.State(*state), x, axes, out)
+        host.state_softmax(host.SlicedState(*state), x, axes, out, undecided)
 
     def attention(self, arrays: dict[Role, Any], options: AttentionOptions) -> None:
         """Compute in NumPy."""

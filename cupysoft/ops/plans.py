@@ -19,7 +19,7 @@ from cupysoft.ops.plans_view import VECTOR_BYTES, View, access_type, by_columns,
 from cupysoft.ops.plans_weighted import element_type, general_logsumexp
 from cupysoft.runtime.plan import Argument, Extent, KernelRef, Plan, Scratch, Step
 
-__all__ = ["logsumexp", "softmax", "state"]
+__all__ = ["logsumexp", "softmax"]
 
 _ROWS = "softmax/rows.cu"
 _ROWS_FLOAT32 = "softmax/rows32.cu"
@@ -124,36 +124,18 @@ def logsumexp(
     return _settled(_Operation("LogSumExp", dtype, False, Open(tier=first_tier)), layout, alignment)
 
 
-def state(layout: Layout, dtype: np.dtype[Any], alignment: Sequence[int]) -> Plan:
-    """Plan the states of rows: maximum and two-word sum of exponentials.
-
-    Parameters
-    ----------
-    layout : Layout
-        Rows and columns; strides of x and of ``m``, which those of ``l_hi`` and ``l_lo`` equal.
-    dtype, alignment
-        As for `softmax`.
-
-    Returns
-    -------
-    Plan
-        Roles ``"x"``, ``"m"``, ``"l_hi"``, ``"l_lo"``.
-    """
-    return _planned(_Operation("StateOf", dtype, False, None), layout, alignment)
-
-
 @dataclass(frozen=True)
 class _Operation:
     """An operation of kernels/softmax/operations.cuh on one dtype.
 
-    `elements`: a result for each element; `left_open`: what becomes of rows in doubt, None where nothing is rounded;
+    `elements`: a result for each element; `left_open`: what becomes of rows in doubt;
     `float32`: whether there are kernels for it that work in float32, and these are wanted.
     """
 
     name: str
     dtype: np.dtype[Any]
     elements: bool
-    left_open: Open | None
+    left_open: Open
     float32: bool = False
 
     @property
@@ -174,13 +156,11 @@ class _Operation:
     @property
     def members(self) -> tuple[str, ...]:
         """The C++ types of what it is made of."""
-        return ("double*",) * 3 if self.left_open is None else (f"{element_type(self.dtype)}*", "int*", "int")
+        return f"{element_type(self.dtype)}*", "int*", "int"
 
     @property
     def outputs(self) -> tuple[Argument, ...]:
         """What it is made of: roles of what it writes, and what it is told."""
-        if self.left_open is None:
-            return "m", "l_hi", "l_lo"
         return self.left_open.arguments(self.left_open.options)
 
     def held_rows(self, kernel: str, size: int, chunks: int, access: str, view: View, plainly: bool) -> KernelRef:
@@ -202,12 +182,7 @@ def _list(*arguments: object) -> str:
 def _settled(operation: _Operation, layout: Layout, alignment: Sequence[int]) -> Plan:
     """Plan an operation whose rows in doubt are left open, and the step that settles them."""
     plan = _planned(operation, layout, alignment)
-    left_open = operation.left_open
-    return (
-        plan
-        if left_open is None or not plan.steps
-        else left_open.settled(plan, operation.name, layout, operation.dtype)
-    )
+    return operation.left_open.settled(plan, operation.name, layout, operation.dtype) if plan.steps else plan
 
 
 def _planned(operation: _Operation, layout: Layout, alignment: Sequence[int]) -> Plan:
@@ -303,16 +278,15 @@ def _in_parts(operation: _Operation, layout: Layout, family: _Family) -> Plan:
     name = f"split_merge<{operation.arithmetic}>"
     arguments = ("states", np.int64(layout.rows), np.int64(parts), *steps, "merged", "open")
     merge = Step(KernelRef(family.source, name), *per_row, arguments)
-    left_open = operation.left_open or Open()
     apply = [
         Step(
             kernel("apply", *operation.members),
             grid,
             family.block,
             0,
-            ("x", view.value, *cut, "merged", *left_open.arguments(options)),
+            ("x", view.value, *cut, "merged", *operation.left_open.arguments(options)),
         )
-        for options in left_open.walks
+        for options in operation.left_open.walks
     ]
     return Plan((split, merge, *apply), tuple(scratch))
 

@@ -13,15 +13,20 @@ from cupysoft.ops.plans_view import general_view_of
 from cupysoft.ops.plans_weighted import element_type
 from cupysoft.runtime.plan import Argument, KernelRef, Plan, Scratch, Step
 
-__all__ = ["Open", "Options"]
+__all__ = ["Open", "Options", "type_number"]
 
 _SETTLE = "softmax/settle.cu"
 # Threads of its blocks, and rows that one looks at (SETTLE_WARPS in settled.cuh, SETTLE_ROWS in settle.cu).
 _THREADS = 128
 _ROWS = 16
-# Type and Kind in settled.cuh.
+# Type in any_elements.cuh, and Kind in settled.cuh.
 _TYPES = ("Float16", "Bfloat16", "float", "double")
 _KINDS = ("Softmax", "LogSoftmax", "LogSumExp")
+
+
+def type_number(dtype: np.dtype[Any]) -> int:
+    """Number a type as kernels do that are told it when they run."""
+    return _TYPES.index(element_type(dtype))
 
 
 class Options(enum.IntFlag):
@@ -69,7 +74,7 @@ class Open:
         """Add the last step to the plan of an operation of that name."""
         view = general_view_of(layout, 2)
         kernel = KernelRef(_SETTLE, f"settle<{view.type}>")
-        told = np.int32(_TYPES.index(element_type(dtype))), np.int32(_KINDS.index(name)), np.int32(self.tier)
+        told = np.int32(type_number(dtype)), np.int32(_KINDS.index(name)), np.int32(self.tier)
         grid = (-(-layout.rows // _ROWS), 1, 1)
         step = Step(kernel, grid, (_THREADS, 1, 1), 0, ("x", view.value, "out", "open", *told))
         return Plan((*plan.steps, step), (*plan.scratch, Scratch("open", np.dtype(np.int32), layout.rows)))

@@ -15,7 +15,7 @@ from cupysoft.ops import plans_states
 from cupysoft.ops.plans_states import Elementwise
 from cupysoft.ops.target import StateArrays
 
-__all__ = ["Factory", "bits", "elementwise", "joined", "merge", "state_logsumexp", "state_softmax"]
+__all__ = ["Factory", "bits", "elementwise", "joined", "merge", "share"]
 
 Factory: TypeAlias = Callable[..., Any]
 """The class ElementwiseKernel of a library."""
@@ -23,21 +23,24 @@ Factory: TypeAlias = Callable[..., Any]
 
 def merge(factory: Factory, xp: Any, first: StateArrays, second: StateArrays) -> StateArrays:
     """Give the state of the elements of both."""
-    m, l_hi, l_lo = (xp.empty(word.shape, word.dtype) for word in first)
-    elementwise(factory, plans_states.join_states())(*joined(xp, *first, *second, m, l_hi, l_lo))
-    return m, l_hi, l_lo
+    m, sums = (xp.empty(array.shape, array.dtype) for array in first)
+    words = [word for state in (first, second, (m, sums)) for word in (state[0], *_words(state[1]))]
+    elementwise(factory, plans_states.join_states())(*joined(xp, *words))
+    return m, sums
 
 
-def state_logsumexp(factory: Factory, xp: Any, state: StateArrays, out: Any) -> None:
-    """Write the logarithm of the state's sum of exponentials to `out`."""
-    elementwise(factory, plans_states.logsumexp_of(out.dtype))(*joined(xp, *state, bits(out)))
+def share(
+    factory: Factory, xp: Any, rows: tuple[Any, ...], x: Any, axes: tuple[int, ...], out: Any, doubts: Any
+) -> None:
+    """Write exp(x) over sums to `out`, and which are left open; `rows` are maxima, and sums over them in two words."""
+    kept = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
+    words = (xp.broadcast_to(word.reshape(kept), x.shape) for word in rows)
+    elementwise(factory, plans_states.share_of(x.dtype))(*joined(xp, bits(x), *words, bits(out), doubts))
 
 
-def state_softmax(factory: Factory, xp: Any, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
-    """Write exp(x) over the state's sum of exponentials to `out`."""
-    rows = tuple(1 if i in axes else n for i, n in enumerate(x.shape))
-    words = (xp.broadcast_to(word.reshape(rows), x.shape) for word in state)
-    elementwise(factory, plans_states.softmax_of(x.dtype))(*joined(xp, bits(x), *words, bits(out)))
+def _words(sums: Any) -> list[Any]:
+    """See the words of sums one by one, as arrays even where rows have no axis."""
+    return [sums[i, ...] for i in range(sums.shape[0])]
 
 
 def joined(xp: Any, *arrays: Any) -> list[Any]:

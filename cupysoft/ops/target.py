@@ -11,8 +11,8 @@ from cupysoft.attention_layout import AttentionOptions, Role
 
 __all__ = ["PartArrays", "StateArrays", "Target"]
 
-StateArrays: TypeAlias = tuple[Any, Any, Any]
-"""Maximum, and sum of exponentials in two words: float64 arrays of the rows' shape."""
+StateArrays: TypeAlias = tuple[Any, Any]
+"""Maxima, in float64 and the rows' shape; and sums of exponentials, words of uint64 with one axis more in front."""
 
 PartArrays: TypeAlias = tuple[Any, Any, Any]
 """Largest exponent, sum of weights, and, with one axis more, sum of weighted values: float64 arrays."""
@@ -64,11 +64,11 @@ class Target(Protocol):
     def merge(self, first: StateArrays, second: StateArrays) -> StateArrays:
         """Give the state of the elements of both."""
 
-    def state_logsumexp(self, state: StateArrays, out: Any) -> None:
-        """Write the logarithm of the state's sum of exponentials to `out`."""
+    def state_logsumexp(self, state: StateArrays, out: Any, undecided: Any) -> None:
+        """Write the logarithm of the state's sum of exponentials to `out`, and whether its rounding is undecided."""
 
-    def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any) -> None:
-        """Write exp(x) over the state's sum of exponentials to `out`."""
+    def state_softmax(self, state: StateArrays, x: Any, axes: tuple[int, ...], out: Any, undecided: Any) -> None:
+        """Write exp(x) over the state's sum of exponentials to `out`, and whether its rounding is undecided."""
 
     def attention(self, arrays: dict[Role, Any], options: AttentionOptions) -> None:
         """Write attention of `arrays`, as `layout_of` takes them, to out, and to lse where that is among them."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from cupysoft.host.sliced import WORDS
 from cupysoft.ops.calls import OPERATIONS, Call, kernels_of
 from cupysoft.ops.device_targets import CudaTarget
 from cupysoft.ops.plans_states import texts
@@ -75,8 +76,8 @@ def warmup(
     rows there are hardly matters. Arrays are taken to be contiguous, at the alignment that CuPy's memory pool and NumPy
     give. For any other view, make the same call once instead.
 
-    The merge, the logsumexp and the softmax of a `SoftmaxState`, and conversions of integers, are compiled by CuPy,
-    which asks the driver for which device. So with an `arch` they are left out; without, they run once here on arrays
+    The merge and the softmax of a `SoftmaxState`, and conversions of integers, are compiled by CuPy, which asks the
+    driver for which device. So with an `arch` they are left out; without, they run once here on arrays
     of a few elements. What CuPy compiles again for arrays beyond 2 GiB is left to their first call.
 
     Examples
@@ -109,9 +110,8 @@ def _rehearse(call: Call) -> Iterator[str]:
         yield "fill"
     if call.operation == "SoftmaxState":
         kept = tuple(n for i, n in enumerate(shape) if i not in axes)
-        words = xp.empty(kept), xp.zeros(kept), xp.zeros(kept)
-        target.assign(words[0], -np.inf)  # as the state of nothing has it
-        state = target.merge(words, words)
-        target.state_logsumexp(state, xp.empty(kept, call.dtype))
-        target.state_softmax(state, x, axes, xp.empty_like(x))
+        m, sums = xp.empty(kept), xp.zeros((WORDS, *kept), np.uint64)
+        target.assign(m, -np.inf)  # as the state of nothing has it
+        state = target.merge((m, sums), (m, sums))
+        target.state_softmax(state, x, axes, xp.empty_like(x), xp.empty_like(x, np.bool_))
         yield from ("fill", *(text.name for text in texts(call.dtype)))

@@ -8,7 +8,7 @@
 //
 //   columns_thread  a thread a row, in registers                 x read once    up to CHUNKS columns
 //   columns_block   SIZE threads a row, in registers             x read once    up to SIZE x CHUNKS columns
-//   columns_stream  16 threads a row, nothing kept               x read twice (LogSumExp, StateOf: once)
+//   columns_stream  16 threads a row, nothing kept               x read twice (LogSumExp: once)
 //   columns_split   16 threads a part of a row: its state        x read once    then split_merge (split.cuh)
 //   columns_apply   16 threads a part of a row: its results      x read once
 //

@@ -3,7 +3,6 @@
 //   Softmax      x -> exp(x - m) / l                  ELEMENTS: a result for each element
 //   LogSoftmax   x -> (x - m) - log(l)                ELEMENTS
 //   LogSumExp    m + log(l)                           a result for each row
-//   StateOf      (m, l)                               three results for each row
 //
 // ELEMENTS operations give a Row, what all elements of a row need, and turn an element, or its term, into the result.
 // The others write a row. KEEPS_TERMS: the terms summed are used again.
@@ -103,27 +102,5 @@ struct LogSumExp {
         sure &= !(options & ALL_OPEN);
         open[row] = !sure;
         if (sure) out[view.template row<1>(row)] = result;
-    }
-};
-
-template <typename T, typename ARITHMETIC = Float64Arithmetic<T, true>>
-struct StateOf {
-    using Type = T;
-    using Arithmetic = ARITHMETIC;
-    static constexpr bool ELEMENTS = false;
-    static constexpr bool KEEPS_TERMS = false;
-
-    double* m;
-    double* l_hi;
-    double* l_lo;
-
-    template <typename VIEW>
-    __device__ __forceinline__ void write(const VIEW& view, long long row, State<ARITHMETIC> state) const {
-        const long long to = view.template row<1>(row);
-        const Two sum = add({__dmul_rn(state.count, ARITHMETIC::ONE), 0.0}, state.l);
-        const Two l = scale(sum, ARITHMETIC::WIDE ? PAIR_LOWERED : 1.0);
-        m[to] = __dadd_rn(state.m, 0.0);
-        l_hi[to] = no_anchor(state.m) ? not_a_number() : l.hi;
-        l_lo[to] = no_anchor(state.m) ? 0.0 : l.lo;
     }
 };

@@ -3,7 +3,7 @@
 //   softmax_warp    LANES lanes a row, in registers               x read once     up to 32 lanes x CHUNKS vectors
 //   softmax_block   a block a row, in registers                   x read once     up to 512 threads x CHUNKS vectors
 //   softmax_shared  a block a row, in shared memory               x read once     up to 48 KiB a row
-//   softmax_stream  a block a row, nothing kept                   x read twice (LogSumExp, StateOf: once)
+//   softmax_stream  a block a row, nothing kept                   x read twice (LogSumExp: once)
 //   softmax_split   a block a part of a row: its state            x read once     then split_merge (split.cuh)
 //   softmax_apply   a block a part of a row: its results          x read once
 //

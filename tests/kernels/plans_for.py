@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 import cupysoft
 from cupysoft.arrays import Axis, Layout
-from cupysoft.ops import plans
+from cupysoft.ops import plans, plans_sliced
 from cupysoft.runtime.plan import Plan
 from cupysoft.testing import reference, ulp_distance
 
@@ -37,7 +37,7 @@ def plan_of(operation: str, layout: Layout, dtype: Any, alignment: tuple[int, in
     if operation == "logsumexp":
         return plans.logsumexp(layout, dtype, alignment)
     if operation == "state":
-        return plans.state(layout, dtype, alignment)
+        return plans_sliced.fold(layout, dtype)
     return plans.softmax(layout, dtype, alignment, log=operation == "log_softmax")
 
 

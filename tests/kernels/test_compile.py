@@ -17,7 +17,6 @@ ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90a", "sm_100", "sm_120
 
 PLAIN, BATCHES, PAIRED, GENERAL = "View<2, 1, 1>", "View<2, 6, 1>", "View<2, 2, 2>", "View<2, 6, 6>"
 TWO_BATCHES = "View<2, 2, 1>"
-STATE = "double*, double*, double*"
 OPEN = "int*, int"
 
 # The instantiations of each family that need most registers, or differ most.
@@ -40,10 +39,9 @@ KERNELS = {
         f"softmax_shared<LogSoftmax<double>, Elements, {GENERAL}, double*, {OPEN}>",
         f"softmax_stream<LogSoftmax<Float16>, Elements, {GENERAL}, Float16*, {OPEN}>",
         f"softmax_stream<LogSoftmax<float>, SideBySide, {PLAIN}, float*, {OPEN}>",
-        f"softmax_stream<StateOf<double>, Vectors<2>, {PLAIN}, {STATE}>",
         f"softmax_stream<LogSoftmax<double>, Vectors<1>, {PLAIN}, double*, {OPEN}>",
         f"softmax_split<LogSumExp<double>, Elements, {GENERAL}>",
-        f"softmax_split<StateOf<float>, Ragged<4>, {PLAIN}>",
+        f"softmax_split<LogSumExp<float>, Ragged<4>, {PLAIN}>",
         f"softmax_apply<LogSoftmax<double>, Elements, {GENERAL}, double*, {OPEN}>",
         f"softmax_apply<Softmax<float>, SideBySide, {PLAIN}, float*, {OPEN}>",
         f"softmax_apply<Softmax<double>, Ragged<2>, {PLAIN}, double*, {OPEN}>",
@@ -97,6 +95,8 @@ KERNELS = {
         "logsumexp_complex_refine<double, true, true, true, View<4, 6, 6>>",
         "logsumexp_complex_refine<float, false, false, false, View<2, 1, 1>>",
     ),
+    "states/fold.cu": (f"fold_states<BlockTeam<4>, {GENERAL}>",),
+    "states/results.cu": ("logsumexp_of_states<128>", "settle_shares<128, View<4, 6, 6>>"),
     "ladder/ladder.cu": (),
 }
 

@@ -72,7 +72,7 @@ def test_parts_are_merged_and_applied() -> None:
     assert families(plan) == ("softmax_split", "split_merge", "softmax_apply", "settle")
     assert [step.grid[0] for step in plan.steps] == [15, 3, 15, 1]
     assert [(each.name, each.count) for each in plan.scratch] == [("states", 60), ("merged", 12), ("open", 3)]
-    assert families(plan_of("state", contiguous(3, 65537, reduces=True), "f4")) == ("softmax_split", "split_finish")
+    assert families(plan_of("state", contiguous(3, 65537, reduces=True), "f4")) == ("fold_states", "join_parts")
 
 
 def test_more_than_two_to_the_31_elements() -> None:

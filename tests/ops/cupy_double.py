@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from cupysoft import simulator
-from cupysoft.ops import attention_device, device
+from cupysoft.ops import attention_device, device, device_states
 from cupysoft.runtime import cuda, cuda_pointwise, launch
 from cupysoft.runtime.plan import Plan
 
@@ -212,7 +212,7 @@ def use_double(monkeypatch: pytest.MonkeyPatch) -> CupyDouble:
     monkeypatch.setitem(__import__("sys").modules, "cupy", double)
     monkeypatch.setattr(cuda, "import_cupy", lambda: double)
     monkeypatch.setattr(cuda, "as_cupy", lambda value: value.array if isinstance(value, Foreign) else value)
-    for each in (device, attention_device):
+    for each in (device, attention_device, device_states):
         monkeypatch.setattr(each, "run", double.run)
     monkeypatch.setattr(DeviceArray, "module", double, raising=False)
     for memory in ("_archs", "_limits", "_loaded"):

@@ -11,6 +11,7 @@ import pytest
 import cupysoft
 from cupysoft import SoftmaxState
 from cupysoft.errors import NotCompiledError
+from cupysoft.ops import pointwise
 from cupysoft.ops.plans_states import texts
 from tests.ops.cupy_double import CupyDouble, DeviceArray, use_double
 
@@ -112,12 +113,20 @@ def test_each_step_of_a_state_is_guarded(cupy: CupyDouble) -> None:
     nothing = SoftmaxState.from_array(DeviceArray(X[:, :0]), 1)
     cupy.capturing = True
     for name, step in (
-        ("join_states", lambda: state.merge(nothing)),
-        ("logsumexp_of_float32", state.logsumexp),
-        ("softmax_of_float32", lambda: state.softmax(DeviceArray(X))),
+        ("cupysoft_join_states: CuPy", lambda: state.merge(nothing)),
+        ("logsumexp_of_states<128>: not", state.logsumexp),
+        ("state_totals<128>: not", lambda: state.softmax(DeviceArray(X))),
     ):
-        with pytest.raises(NotCompiledError, match=rf"cupysoft_{name}: CuPy has not compiled it yet .*warmup"):
+        with pytest.raises(NotCompiledError, match=rf"{name}.* compiled .*warmup"):
             step()
+    cupy.capturing = False
+    state.logsumexp()
+    with pytest.MonkeyPatch.context() as without:
+        without.setattr(pointwise, "share", lambda *_: None)
+        state.softmax(DeviceArray(X))
+    cupy.capturing = True
+    with pytest.raises(NotCompiledError, match="cupysoft_share_of_float32: CuPy has not compiled it yet .*warmup"):
+        state.softmax(DeviceArray(X))
     assert not cupy.elementwise
     assert not cupy.compiled_in_capture
 
@@ -159,9 +168,10 @@ def test_overlap_and_emptiness_are_guarded(cupy: CupyDouble) -> None:
 
 def test_warmup_gives_the_names_of_what_it_ran(cupy: CupyDouble) -> None:
     names = cupysoft.warmup("SoftmaxState", ("float32", "float16"), 6)
-    kernels = ("join_states", "logsumexp_of_float32", "softmax_of_float32", "logsumexp_of_float16")
+    kernels = ("join_states", "share_of_float32", "share_of_float16")
     assert {f"cupysoft_{kernel}" for kernel in kernels} < set(names)
-    assert any(name.startswith("softmax_warp<StateOf<float>") for name in names)
+    for kernel in ("fold_states<WarpTeam<8>", "logsumexp_of_states", "state_totals", "settle_shares"):
+        assert any(name.startswith(kernel) for name in names)
 
 
 def test_warmup_comes_before_the_capture(cupy: CupyDouble) -> None:

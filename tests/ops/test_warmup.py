@@ -11,7 +11,7 @@ import pytest
 import cupysoft
 from cupysoft import SoftmaxState, simulator
 from cupysoft.errors import AxisError, DtypeError, ShapeError
-from cupysoft.ops import device
+from cupysoft.ops import device, device_states, pointwise
 from cupysoft.ops.calls import OPERATIONS, Call, kernels_of
 from cupysoft.ops.warmup_arguments import DTYPES, all_calls, calls_of
 from cupysoft.runtime import launch
@@ -22,7 +22,9 @@ from cupysoft.runtime.plan import KernelRef
 def planned(monkeypatch: pytest.MonkeyPatch) -> list[KernelRef]:
     """The kernels of the calls in the test, which launch nothing."""
     kernels: list[KernelRef] = []
-    monkeypatch.setattr(device, "run", lambda plan, arrays, on: kernels.extend(plan.kernels))
+    for each in (device, device_states):
+        monkeypatch.setattr(each, "run", lambda plan, arrays, on: kernels.extend(plan.kernels))
+    monkeypatch.setattr(pointwise, "share", lambda *_: None)
     return kernels
 
 
@@ -30,7 +32,9 @@ def call(operation: str, x: Any, axis: Any, **more: Any) -> None:
     """Make a public call on the simulated device."""
     with simulator.Device():
         if operation == "SoftmaxState":
-            SoftmaxState.from_array(x, axis)
+            state = SoftmaxState.from_array(x, axis)
+            state.logsumexp(return_undecided=True)
+            state.softmax(x, return_undecided=True)
         else:
             getattr(cupysoft, operation)(x, axis=axis, **more)
 

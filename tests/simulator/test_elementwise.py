@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import cupysoft.simulator as simulator
+from cupysoft import host
 from cupysoft.errors import DtypeError, LaunchError, MemcheckError, MissingDependencyError, OutError, ShapeError
-from cupysoft.ops.plans_states import Elementwise, join_states, softmax_of
+from cupysoft.ops.plans_states import Elementwise, join_states, share_of
 from cupysoft.testing import strategies
 from tests.simulator.without_cupy import without_cupy
 
@@ -308,13 +309,18 @@ def of_states(text: Elementwise) -> simulator.ElementwiseKernel:
 
 
 def test_the_kernels_of_states() -> None:
-    a, b = np.array([0.0, -np.inf, 3.0]), np.array([0.0, 2.0, 1.0])
-    one, none = np.ones(3), np.zeros(3)
-    m, high, low = of_states(join_states())(a, np.where(np.isinf(a), 0, one), none, b, one, none)
-    assert m.tolist() == [0, 2, 3]
-    assert np.allclose(high + low, [2, 1, 1 + np.exp(-2)], rtol=1e-15)
-    x = np.array([[0.0, -100.0, 1.0]], np.float32)
+    one, few = (
+        host.state_of(np.array(x), (1,)) for x in ([[0.0, 0], [3, -np.inf], [-9, 1]], [[-50.0], [-3], [np.nan]])
+    )
+    expected = host.merge_states(one, few)
+    m, *words = of_states(join_states())(one.m, *one.sums, few.m, *few.sums)
+    np.testing.assert_array_equal(m, expected.m)
+    assert np.array_equal(words, expected.sums)
+    x = np.array([[0.0, -100.0, 1.0, 1.5, -np.inf]], np.float32)
     total = np.array([[np.exp(-1.0) + 1]])
-    y = of_states(softmax_of(np.dtype(np.float32)))(x, np.array([[1.0]]), total, np.array([[0.0]]))
-    assert np.array_equal(y, (np.exp(x.astype(np.float64) - 1) / total).astype(np.float32))
+    y, open_ = of_states(share_of(np.dtype(np.float32)))(x, np.array([[1.0]]), total, np.array([[0.0]]))
+    assert np.array_equal(y[0, :3], (np.exp(x[0, :3].astype(np.float64) - 1) / total[0]).astype(np.float32))
     assert 0 < y[0, 1] < np.finfo(np.float32).tiny
+    assert np.isnan(y[0, 3])
+    assert y[0, 4] == 0
+    assert not open_.any()
