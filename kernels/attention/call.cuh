@@ -14,6 +14,7 @@ struct Span {
 
 template <int AXES>
 struct Call {
+    static constexpr int BATCH_AXES = AXES;
     long long q_len;
     long long kv_len;
     long long head_dim;

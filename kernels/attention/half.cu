@@ -127,13 +127,8 @@ __global__ void __launch_bounds__(32 * WARPS, 1)
 #pragma unroll
                     for (int half = 0; half < 2; half++) {
                         const RowFacts row = facts[warp * WARP_ROWS + 16 * band + lane / 4 + 8 * half];
-#pragma unroll
-                        for (int n = 0; n < TILES; n++)
-#pragma unroll
-                            for (int i = 0; i < 2; i++) {
-                                float& x = s[band][n].of[2 * half + i];
-                                x = scores.number(x, row, first_key + 8 * n + 2 * (lane % 4) + i);
-                            }
+                        to_numbers<TILES>(scores, row, first_key + 2 * (lane % 4),
+                                          [&](int n) -> float(&)[2] { return two_of(s[band][n].of, half); });
                     }
             }
             const float factor = factors[0];

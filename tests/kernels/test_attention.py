@@ -109,14 +109,36 @@ def test_sizes_and_places(family: Family, device: simulator.Device) -> None:
 def test_all_options_at_once(family: Family, device: simulator.Device) -> None:
     """Groups of heads, broadcast batches, repeated bias, queries without a key, and lengths down to 0."""
     rng = family.rng
-    options: dict[str, Any] = {
-        "mask": rng.random((2, 1, 33, 70)) < 0.5,
-        "bias": rng.normal(size=(4, 1, 70)).astype("f4"),
-        "softcap": 2.0,
-    }
-    options["mask"][0, :, 5] = False
-    for more in ({}, {"scale": -0.4, "causal": True, "kv_lengths": np.array([[70], [0]])}):
-        family.call((2, 4, 33, 24), (2, 2, 70, 24), 20, **options, **more).check()
+    placed = {"scale": -0.4, "causal": True, "kv_lengths": np.array([[69], [0]])}
+    for keys, more in ((70, {}), (69, placed)):
+        options: dict[str, Any] = {
+            "mask": rng.random((2, 1, 33, keys)) < 0.5,
+            "bias": rng.normal(size=(4, 1, keys)).astype("f4"),
+            "softcap": 2.0,
+        }
+        options["mask"][0, :, 5] = False
+        family.call((2, 4, 33, 24), (2, 2, keys, 24), 20, **options, **more).check()
+
+
+@pytest.mark.parametrize("family", SOURCES[1:], indirect=True, ids=kernel_of)
+def test_mask_and_bias_are_read_two_keys_at_once(family: Family, device: simulator.Device) -> None:
+    """Where their rows begin at even places; elsewhere one by one, for the same bits."""
+    rng = family.rng
+    wide_mask, wide_bias = rng.random((64, 130)) < 0.5, rng.normal(size=(64, 130)).astype("f4")
+    mask, bias = wide_mask[:, :128], wide_bias[:, :128]
+    call = family.call((64, 24), (128, 24), 24, softcap=2.0)
+    seen, requests = [], []
+    for start in (0, 1):
+        wide_mask[:, start : start + 128], wide_bias[:, start : start + 128] = mask.copy(), bias.copy()
+        views = {"mask": wide_mask[:, start : start + 128], "bias": wide_bias[:, start : start + 128]}
+        device.report.clear()
+        seen.append(bits(call.run(**views)))
+        (kernel,) = device.report.kernels.values()
+        requests.append(kernel.memory["global read"].requests)
+    assert seen[0] == seen[1]
+    # 4 warps have 16 rows each, of which a request of 32 lanes reads 8 by 4: keys, or pairs of these.
+    in_pairs = 4 * 16 * 128 // (2 * 32)
+    assert requests[1] - requests[0] == 2 * in_pairs
 
 
 @each_family
