@@ -44,7 +44,7 @@ FAR = 1 << 60
 """The place of huge numbers, and minus that of hugely negative ones: beyond all others."""
 
 EXP_ERROR = 2.0**-204
-"""Forty units of 2^-210: 12 of T_i T_j, 8 of t times the series, times 2; 8 of the last product, 2 of t."""
+"""Forty units of 2^-210: 12 of T_i T_j, twice the 8 of t times the series, 8 of the last product, 3 of v."""
 
 _ONE = np.uint64(1)
 _BITS = np.uint64(BITS)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from cupysoft.host.exponential import LOWEST, exp_parts, exp_words, scale_by_power
-from cupysoft.host.words import FloatArray, add_words, fast_two_sum, sum_words, two_product, two_sum
+from cupysoft.host.exponential import LOWEST, exp_words
+from cupysoft.host.words import FloatArray, add_words, fast_two_sum, two_product, two_sum
 
-__all__ = ["State", "anchored", "identity", "merge", "merge_all", "row_state", "shifted"]
+__all__ = ["State", "anchored", "merge", "merge_all", "shifted"]
 
 
 class State(NamedTuple):
@@ -22,11 +22,6 @@ class State(NamedTuple):
     m: FloatArray
     l_hi: FloatArray
     l_lo: FloatArray
-
-
-def identity(shape: tuple[int, ...]) -> State:
-    """Give the state of no elements."""
-    return State(np.full(shape, -np.inf), np.zeros(shape), np.zeros(shape))
 
 
 def merge(first: State, second: State) -> State:
@@ -73,41 +68,3 @@ def shifted(x: FloatArray, m: FloatArray) -> tuple[FloatArray, FloatArray]:
     d, d_lo = two_sum(x, -m)
     d_lo[~(d > LOWEST)] = 0.0
     return d, d_lo
-
-
-def row_state(values: FloatArray, *, plain: bool) -> State:
-    """Give the states of the rows of (rows, columns) `values`, which is used up.
-
-    `plain` takes np.exp, good enough for results of 32 bits or fewer; otherwise exp comes in two words.
-    """
-    m = np.maximum.reduce(values, axis=1)
-    anchor = anchored(m)[:, None]
-    if plain:
-        values -= anchor
-        np.exp(values, out=values)
-        hi, lo = sum_words(values)
-    else:
-        d, d_lo = shifted(values, anchor)
-        np.clip(d, LOWEST, 0.0, out=d)
-        e_hi, e_lo = exp_words(d, d_lo)
-        hi, lo = sum_words(e_hi, e_lo, relative=True)
-    hi = np.where(m == np.inf, np.inf, np.where(np.isneginf(m), 0.0, hi))
-    return State(m, hi, np.where(np.isfinite(hi), lo, 0.0))
-
-
-def probabilities(values: FloatArray, m: FloatArray, total: FloatArray | None, *, plain: bool) -> FloatArray:
-    """Turn (rows, columns) `values` into exp(values - m) / total; the total is that of `values` if None."""
-    if plain:
-        values -= m[:, None]
-        np.exp(values, out=values)
-        values /= (np.add.reduce(values, axis=1) if total is None else total)[:, None]
-        return values
-    d, d_lo = shifted(values, m[:, None])
-    np.clip(d, LOWEST, 0.0, out=d)
-    f, g, k = exp_parts(d, d_lo)
-    f += g
-    if total is None:
-        total, _ = sum_words(scale_by_power(f.copy(order="K"), k))
-    f /= total[:, None]
-    # Scaled only now, so that a subnormal result is rounded once.
-    return scale_by_power(f, k)

@@ -23,10 +23,10 @@ _RESULTS = "states/results.cu"
 # Threads of a block (FOLD_THREADS in fold.cu).
 _THREADS = 128
 # The longest row that 1, 8 and 32 lanes take; longer ones have a block.
-_LANES = ((4, 1), (64, 8), (1024, 32))
+_LANES = ((4, 1), (64, 8), (512, 32))
 # Rows longer than this are cut into parts, a quarter as long: an element takes hundreds of instructions.
-_SPLIT = 16384
-_PART = 4096
+_SPLIT = 4096
+_PART = 1024
 
 
 def fold(layout: Layout, dtype: np.dtype[Any]) -> Plan:

@@ -4,7 +4,7 @@
 //
 // The digits follow from x alone: what lies below the last is cut off, so every digit has its place on the grid, whatever
 // else is summed. They are those of a number that misses exp(x) by less than 2^-204 of itself, forty units of 2^-210: 12 of
-// T_i T_j, 8 of t times the series, both times 2 at most; 8 of the last product, 2 of t.
+// T_i T_j, twice the 8 of t times the series, 8 of the last product, 3 of v.
 //
 //   y = x log2(e), cut off after 210 bits        M c, a product of whole numbers, brought to its place
 //   y = 30 place + k + v                         0 <= k < 30, 0 <= v < 1

@@ -96,7 +96,7 @@ KERNELS = {
         "logsumexp_complex_refine<float, false, false, false, View<2, 1, 1>>",
     ),
     "states/fold.cu": (f"fold_states<BlockTeam<4>, {GENERAL}>",),
-    "states/results.cu": ("logsumexp_of_states<128>", "settle_shares<128, View<4, 6, 6>>"),
+    "states/results.cu": ("logsumexp_of_states<128>",),
     "ladder/ladder.cu": (),
 }
 
