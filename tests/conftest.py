@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import os
 from collections.abc import Callable, Iterator
@@ -33,6 +34,12 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     if asked and all(Path(argument).suffix == ".py" for argument in asked):
         return 0
     return None
+
+
+def pytest_collection_finish() -> None:
+    """Leave what is there from the start out of every later search for garbage: the modules, and thousands of tests."""
+    gc.collect()
+    gc.freeze()
 
 
 class Backend:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .classes import Where, class_of
@@ -46,6 +47,10 @@ class CompiledKernel:
         The variables of these spaces, for reports.
     limits : dict
         ``maxntid``, ``reqntid`` and the like, as the PTX gives them.
+    table : str
+        The instructions as JSON, which is read when somebody asks for them: a process may hold thousands of kernels.
+    length : int
+        Number of instructions.
     hasty : bool
         Whether the machine code was made in haste: it took less time, and takes longer.
     run : callable
@@ -66,23 +71,29 @@ class CompiledKernel:
     shared: dict[str, tuple[int, int]]
     local: dict[str, tuple[int, int]]
     limits: dict[str, tuple[int, ...]]
-    table: list[list[Any]]
+    table: str
+    length: int
     hasty: bool
     run: Callable[[int, int, int], int]
     engine: Any
 
-    @cached_property
+    @property
     def instructions(self) -> tuple[Where, ...]:
         """The instructions in the order that ``Slot.ERROR_INSTRUCTION`` counts them."""
-        return tuple(
-            Where(opcode, tuple(modifiers), text, line, (file, row) if file else None)
-            for opcode, modifiers, text, line, file, row in self.table
-        )
+        return _instructions(self.table)
 
     @cached_property
     def classes(self) -> tuple[str, ...]:
         """The class of each instruction."""
         return tuple(map(class_of, self.instructions))
+
+
+@lru_cache(maxsize=8)
+def _instructions(table: str) -> tuple[Where, ...]:
+    return tuple(
+        Where(opcode, tuple(modifiers), text, line, (file, row) if file else None)
+        for opcode, modifiers, text, line, file, row in json.loads(table)
+    )
 
 
 def described(module: Module, name: str, translation: Translation) -> dict[str, Any]:
@@ -104,7 +115,8 @@ def described(module: Module, name: str, translation: Translation) -> dict[str, 
         "shared": {each: (offset, variables[each].size) for each, offset in layout.shared.items()},
         "local": {each: (offset, variables[each].size) for each, offset in layout.local.items()},
         "limits": kernel.directives,
-        "table": [_row(each) for each in translation.instructions],
+        "table": json.dumps([_row(each) for each in translation.instructions], separators=(",", ":")),
+        "length": len(translation.instructions),
     }
 
 

@@ -86,7 +86,7 @@ class LoadedKernel:
     @property
     def outgrown(self) -> bool:
         """Whether better machine code would have been worth its while."""
-        return self.kernel.hasty and self.seconds > _PATIENCE * len(self.kernel.table)
+        return self.kernel.hasty and self.seconds > _PATIENCE * self.kernel.length
 
     @cached_property
     def _granule_shift(self) -> int:
