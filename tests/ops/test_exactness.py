@@ -20,7 +20,7 @@ FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
 COLUMNS = st.sampled_from([1, 2, 5, 33, 200, 1031])
 
 
-@pytest.fixture(scope="module", params=["host", "cpu"])
+@pytest.fixture(scope="module", params=["host", "cpu", "simulated"])
 def place(request: pytest.FixtureRequest) -> Backend:
     """Where the same test runs."""
     return Backend(request.param)
@@ -94,13 +94,18 @@ def test_logsumexp_where_it_cancels(place: Backend, dtype: str, shift: float) ->
     assert dtype != "f8" or shift or np.abs(quick_reference.logsumexp(x, 1)).max() < 1e-15
 
 
-@pytest.mark.parametrize("name", ["f2", "f4", "f8", "bfloat16"])
-@pytest.mark.parametrize("count", [1, 2, 3, 1000, 4096])
+NAMES, COUNTS = ("f2", "f4", "f8", "bfloat16"), (1, 2, 3, 1000, 4096)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("count", COUNTS)
 def test_equal_entries_share_equally(place: Backend, name: str, count: int) -> None:
+    """Each kernel takes long to compile: on the simulated device functions take turns with dtypes and counts."""
     dtype = dtype_of(name)
     x = np.full((2, count), -3.25).astype(dtype)
     x = np.concatenate([x, np.full((2, 3), -np.inf).astype(dtype)], axis=1)
-    for function in FUNCTIONS:
+    turn = (NAMES.index(name) + COUNTS.index(count)) % len(FUNCTIONS)
+    for function in FUNCTIONS[turn : turn + 1] if place.name == "simulated" else FUNCTIONS:
         assert_same_bits(place(getattr(cupysoft, function), x, axis=1), getattr(quick_reference, function)(x, 1))
     ones = place(cupysoft.logsumexp, np.zeros((1, count)).astype(dtype), axis=1, b=np.ones((1, count)).astype(dtype))
     assert_same_bits(ones, quick_reference.logsumexp(np.zeros((1, count)).astype(dtype), 1))
