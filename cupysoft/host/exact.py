@@ -115,7 +115,8 @@ def rounded(integer: int, power: int, dtype: np.dtype[Any]) -> float:
 
 def real_logsumexp(a: Iterable[float], b: Iterable[float], dtype: np.dtype[Any]) -> tuple[float, float]:
     """Give log(abs(sum(b exp(a)))) rounded to `dtype`, and the sum's sign; all finite, or a = -inf."""
-    terms = _grouped(zip(a, b, strict=True))
+    pairs = list(zip(a, b, strict=True))
+    terms = _grouped(pairs)
     if not terms:
         return -math.inf, 0.0
     (value, _), (weight, _) = terms[0]
@@ -130,8 +131,22 @@ def real_logsumexp(a: Iterable[float], b: Iterable[float], dtype: np.dtype[Any])
             margin = (error << bits) // size + abs(scale) + 16
             low, high = (rounded(end, -bits, dtype) for end in (log - margin, log + margin))
             if low == high or bits >= LAST_BITS:
-                return (low if log < 0 else high), 1.0 if total > 0 else -1.0
+                sign = 1.0 if total > 0 else -1.0
+                # What rounds to zero lies on the side on which the size of the sum lies of 1.
+                return (low if low else sign * math.copysign(0.0, _sign([*pairs, (0.0, -sign)]))), sign
         bits *= 2
+
+
+def _sign(pairs: list[tuple[float, float]]) -> int:
+    """Give the sign of a sum of weighted exponentials, which is 0 only if all cancel."""
+    terms = _grouped(pairs)
+    bits = FIRST_BITS
+    while terms and bits <= LAST_BITS:
+        total, _, _, error = _sum(terms, bits)
+        if abs(total) > error:
+            return 1 if total > 0 else -1
+        bits *= 2
+    return 0
 
 
 def complex_logsumexp(a: Iterable[complex], b: Iterable[complex]) -> tuple[complex, complex]:

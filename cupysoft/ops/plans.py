@@ -120,7 +120,7 @@ def logsumexp(
         Roles ``"x"``, ``"out"``, with weights ``"b"``, with sign ``"sign"``.
     """
     if weighted or signed or dtype.kind == "c":
-        return general_logsumexp(layout, dtype, weighted=weighted, signed=signed)
+        return general_logsumexp(layout, dtype, weighted=weighted, signed=signed, first_tier=first_tier)
     return _settled(_Operation("LogSumExp", dtype, False, Open(tier=first_tier)), layout, alignment)
 
 

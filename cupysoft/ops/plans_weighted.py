@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from cupysoft.arrays import Layout, is_bfloat16
-from cupysoft.ops.plans_view import View, by_columns, view_of
+from cupysoft.ops.plans_view import View, by_columns, general_view_of, view_of
 from cupysoft.runtime.plan import Argument, Extent, KernelRef, Plan, Scratch, Step
 
 __all__ = ["element_type", "general_logsumexp"]
@@ -26,8 +26,12 @@ _ALONE = 16
 _SPLIT_ROWS = 16384
 _SPLIT_COLUMNS = 4096
 _PARTS = 4
-# Rows that a block of the second tier looks at (OPEN_ROWS in kernels/softmax/cancelled.cuh).
+# Rows that a block of the second tier looks at (OPEN_ROWS in kernels/softmax/cancelled.cuh), and one of the last
+# (SETTLE_WEIGHTED_ROWS in kernels/softmax/settle_weighted.cu).
 _OPEN_ROWS = 16
+_SETTLE = "softmax/settle_weighted.cu"
+# Type in kernels/softmax/any_elements.cuh.
+_TYPES = ("Float16", "Bfloat16", "float", "double")
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,16 @@ class _Deal:
     part_size: int  # 0 for rows that are not cut
 
 
-def general_logsumexp(layout: Layout, dtype: np.dtype[Any], *, weighted: bool, signed: bool) -> Plan:
+def general_logsumexp(
+    layout: Layout, dtype: np.dtype[Any], *, weighted: bool, signed: bool, first_tier: int = 1
+) -> Plan:
     """Plan a logsumexp that is weighted, signed, or complex; parameters as for `cupysoft.ops.plans.logsumexp`."""
     if layout.rows == 0:
         return Plan(())
-    call = _Call(layout, dtype, weighted, signed)
+    call = _Call(layout, dtype, weighted, signed, first_tier)
     deal = _deal(layout)
-    return call.whole(deal) if deal.part_size == 0 else call.in_parts(deal)
+    plan = call.whole(deal) if deal.part_size == 0 else call.in_parts(deal)
+    return plan if dtype.kind == "c" else Plan((*plan.steps, call.settle()), plan.scratch)
 
 
 def _deal(layout: Layout) -> _Deal:
@@ -84,6 +91,7 @@ class _Call:
     dtype: np.dtype[Any]
     weighted: bool
     signed: bool
+    first_tier: int
 
     @property
     def family(self) -> _Family:
@@ -105,11 +113,16 @@ class _Call:
         """What they write: results, and which rows are left open for the second tier."""
         return "out", "sign" if self.signed else "out", "open"
 
+    @property
+    def tier(self) -> tuple[Argument, ...]:
+        """What kernels of real rows are told: the first tier that counts."""
+        return () if self.dtype.kind == "c" else (np.int32(self.first_tier),)
+
     def whole(self, deal: _Deal) -> Plan:
         """A team a row, then the second tier."""
         grid = (-(-self.layout.rows // deal.rows), 1, 1)
         kernel = self._kernel("", "weighted", "signed", deal.team)
-        first = Step(kernel, grid, deal.block, 0, (*self.inputs, *self.outputs))
+        first = Step(kernel, grid, deal.block, 0, (*self.inputs, *self.outputs, *self.tier))
         return Plan((first, self._refine("open", 0)), (self._scratch("open", 2, 1),))
 
     def in_parts(self, deal: _Deal) -> Plan:
@@ -124,7 +137,7 @@ class _Call:
             0,
             (*self.inputs, *cut, "states"),
         )
-        arguments: tuple[Argument, ...] = ("states", self.view.value, cut[1], *self.outputs)
+        arguments: tuple[Argument, ...] = ("states", self.view.value, cut[1], *self.outputs, *self.tier)
         merge = Step(self._kernel("_merge", "weighted", "signed"), (rows, 1, 1), block, 0, arguments)
         arguments = (*self.inputs, *cut, "open", "walks")
         walk = Step(self._kernel("_walk", "weighted"), (rows * parts, 1, 1), block, 0, arguments)
@@ -139,7 +152,18 @@ class _Call:
         """The second tier of the rows that the first left open."""
         grid = (-(-self.layout.rows // _OPEN_ROWS), 1, 1)
         kernel = self._kernel("_refine", "weighted", "signed", "true" if parts else "false")
-        return Step(kernel, grid, (_THREADS, 1, 1), 0, (*self.inputs, *self.outputs, walks, np.int64(parts)))
+        arguments = (*self.inputs, *self.outputs, walks, np.int64(parts), *self.tier)
+        return Step(kernel, grid, (_THREADS, 1, 1), 0, arguments)
+
+    def settle(self) -> Step:
+        """The last tier of the rows that the second left open."""
+        grid = (-(-self.layout.rows // _OPEN_ROWS), 1, 1)
+        view = general_view_of(self.layout, 2 + self.weighted + self.signed)
+        flags = f"{str(self.weighted).lower()}, {str(self.signed).lower()}"
+        kernel = KernelRef(_SETTLE, f"settle_weighted<{flags}, {view.type}>")
+        x, b, _ = self.inputs
+        kind = np.int32(_TYPES.index(element_type(self.dtype)))
+        return Step(kernel, grid, (_THREADS, 1, 1), 0, (x, b, view.value, *self.outputs, kind))
 
     def _kernel(self, name: str, *arguments: str) -> KernelRef:
         """A kernel of the family; the flags of the call are named by their attributes."""

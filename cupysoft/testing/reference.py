@@ -212,6 +212,9 @@ def _real_row(
         terms = grouped(row, weights)
         sign = _sign(terms)
         size = -math.inf if sign == 0 else decide(lambda: [abs(_total(terms)).log() + _anchor(terms)], dtype)[0]
+        if size == 0:  # on which side of 1 the size of the sum lies
+            beside_one = grouped(np.append(row, 0.0), np.append(weights, -sign))
+            size = 0.0 * (_sign(beside_one) * sign or 1.0)
     return (math.nan if sign < 0 and not return_sign else size), sign
 
 

@@ -8,27 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from decimal import Context, Decimal, localcontext
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from cupysoft.testing.near_ties import TYPES, near_tie, weighted_tie
 
 __all__ = ["FAMILIES", "WEIGHTS", "draw", "draw_weights", "near_tie"]
 
 Shape = tuple[int, int]
 Rows = npt.NDArray[np.float64]
 Family = Callable[[np.random.Generator, Shape, np.dtype[Any]], Rows]
-
-# Significant bits, the exponent of the smallest subnormal number, and a large number.
-_TYPES = {
-    "float16": (11, -24, 6e4),
-    "bfloat16": (8, -133, 3e38),
-    "float32": (24, -149, 3e38),
-    "float64": (53, -1074, 1.7e308),
-}
-
-_DIGITS = Context(prec=120, Emax=10**9, Emin=-(10**9))
 
 
 def draw(family: str, rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -39,7 +30,7 @@ def draw(family: str, rng: np.random.Generator, shape: Shape, dtype: np.dtype[An
     >>> draw("runs of equal values", np.random.default_rng(0), (1, 6), np.dtype(np.float32)).dtype
     dtype('float32')
     """
-    largest = _TYPES[dtype.name][2]
+    largest = TYPES[dtype.name][2]
     with np.errstate(over="ignore"):
         return np.asarray(np.clip(FAMILIES[family](rng, shape, dtype), -largest, largest).astype(dtype))
 
@@ -52,7 +43,7 @@ def draw_weights(family: str, rng: np.random.Generator, a: npt.NDArray[Any]) -> 
     if family == "whole numbers":
         b = rng.integers(-3, 4, shape).astype(np.float64)
     elif family == "of any size":
-        _, least, largest = _TYPES[a.dtype.name]
+        _, least, largest = TYPES[a.dtype.name]
         b = np.ldexp(b, rng.integers(least, int(math.log2(largest)), shape))
     elif family == "pairs that cancel":
         half = shape[1] // 2
@@ -66,59 +57,24 @@ def draw_weights(family: str, rng: np.random.Generator, a: npt.NDArray[Any]) -> 
             terms = b * np.exp(d - d.max(axis=1, keepdims=True))
             b[:, -1] -= terms.sum(axis=1) / np.exp(d[:, -1] - d.max(axis=1))
         b[~np.isfinite(b)] = 1.0
+    elif family in ("near ties", "cancelling as far as it goes"):
+        built = [
+            weighted_tie(rng, min(shape[1], int(rng.integers(2, 11))), a.dtype, nothing=family != "near ties")
+            for _ in range(min(shape[0], 32))
+        ]
+        # What is left over of a row counts for nothing.
+        rows = np.array([np.pad(row, ((0, 0), (0, shape[1] - row.shape[1]))) for row in built])
+        a, b = (np.resize(each, shape).astype(a.dtype) for each in (rows[:, 0], rows[:, 1]))
     with np.errstate(all="ignore"):
-        b = np.clip(b, -_TYPES[a.dtype.name][2], _TYPES[a.dtype.name][2]).astype(a.dtype)
+        b = np.clip(b, -TYPES[a.dtype.name][2], TYPES[a.dtype.name][2]).astype(a.dtype)
     return a, b
 
 
-WEIGHTS = ("normal", "whole numbers", "of any size", "pairs that cancel", "cancelling but for the last bits")
+WEIGHTS = (
+    "normal", "whole numbers", "of any size", "pairs that cancel", "cancelling but for the last bits", "near ties",
+    "cancelling as far as it goes",
+)  # fmt: skip
 """Kinds of weights that `draw_weights` draws."""
-
-
-def near_tie(rng: np.random.Generator, columns: int, dtype: np.dtype[Any]) -> Rows:
-    """Build a row of which softmax, log_softmax or logsumexp lies as near to a tie as its terms allow.
-
-    x0 leads, and the sum has to be 1 + s, where s follows from the tie. Each of the others takes what is left of s,
-    rounded down to a number of the type, and so leaves some bits less. Decimals of 120 digits do the sums.
-    """
-    bits = _TYPES[dtype.name][0]
-    with localcontext(_DIGITS):
-        lead = Decimal(float(np.array(rng.normal() * 4).astype(dtype)))
-        kind = rng.integers(3)
-        if kind == 0:  # softmax of the first: 1 / (1 + s) lies between two numbers of the type, in (1/2, 1)
-            tie = Decimal(2 * int(rng.integers(1 << (bits - 1), 1 << bits)) + 1) / Decimal(1 << (bits + 1))
-            rest = 1 / tie - 1
-        else:  # log(1 + s), or x0 + log(1 + s), does
-            size = 2.0 ** int(rng.integers(-12, 1))
-            number = float(np.array(size * rng.uniform(1, 2)).astype(dtype)) if kind == 1 else float(lead) + size
-            number = float(np.array(number).astype(dtype))
-            tie = (Decimal(number) + Decimal(float(_above(number, dtype)))) / 2
-            rest = (tie if kind == 1 else tie - lead).exp() - 1
-        row = [float(lead)]
-        while len(row) < columns and rest > 0:
-            value = _rounded_down(rest.ln() + lead, dtype)
-            if not math.isfinite(value):
-                break
-            row.append(value)
-            rest -= (Decimal(value) - lead).exp()
-    lowest = -_TYPES[dtype.name][2]
-    return np.array(row + [lowest] * (columns - len(row)))
-
-
-def _above(number: float, dtype: np.dtype[Any]) -> Any:
-    """Give the next number of the type, for numbers above 0; else the spacing near 0."""
-    bits, least, _ = _TYPES[dtype.name]
-    _, exponent = math.frexp(number)
-    return number + 2.0 ** max(exponent - bits, least)
-
-
-def _rounded_down(value: Decimal, dtype: np.dtype[Any]) -> float:
-    """Give the largest number of the type that is not above `value`."""
-    bits, least, largest = _TYPES[dtype.name]
-    if value < -Decimal(largest):
-        return -math.inf
-    quantum = Decimal(2) ** max(math.frexp(float(value))[1] - bits, least)
-    return float((value / quantum).to_integral_value(rounding="ROUND_FLOOR") * quantum)
 
 
 def _normal(sigma: float) -> Family:
@@ -126,25 +82,25 @@ def _normal(sigma: float) -> Family:
 
 
 def _huge_spread(rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> Rows:
-    return rng.normal(size=shape) * _TYPES[dtype.name][2] ** rng.uniform(0, 1, (shape[0], 1))
+    return rng.normal(size=shape) * TYPES[dtype.name][2] ** rng.uniform(0, 1, (shape[0], 1))
 
 
 def _tiny_spread(rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> Rows:
     base = rng.normal(0, 10, (shape[0], 1))
-    steps = 2.0 ** rng.integers(0, _TYPES[dtype.name][0], (shape[0], 1))
-    return base * (1 + rng.integers(-2, 3, shape) * steps * 2.0 ** -_TYPES[dtype.name][0])
+    steps = 2.0 ** rng.integers(0, TYPES[dtype.name][0], (shape[0], 1))
+    return base * (1 + rng.integers(-2, 3, shape) * steps * 2.0 ** -TYPES[dtype.name][0])
 
 
 def _subnormal_results(rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> Rows:
     """One leads so far that the others' shares lie about the smallest numbers of the type."""
-    bits, least, _ = _TYPES[dtype.name]
+    bits, least, _ = TYPES[dtype.name]
     x = math.log(2) * (least + rng.uniform(-3, bits + 1, shape))
     x[np.arange(shape[0]), rng.integers(shape[1], size=shape[0])] = 0
     return x
 
 
 def _subnormal_inputs(rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> Rows:
-    return rng.normal(size=shape) * 2.0 ** (_TYPES[dtype.name][1] + 3)
+    return rng.normal(size=shape) * 2.0 ** (TYPES[dtype.name][1] + 3)
 
 
 def _runs(rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> Rows:
@@ -186,7 +142,7 @@ def _on_a_grid(rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> 
 def _near_ties(rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> Rows:
     """Built anew for up to 64 rows, which are repeated."""
     built = [near_tie(rng, min(shape[1], int(rng.integers(1, 7))), dtype) for _ in range(min(shape[0], 64))]
-    lowest = -_TYPES[dtype.name][2]
+    lowest = -TYPES[dtype.name][2]
     rows = [np.concatenate([row, np.full(shape[1] - len(row), lowest)]) for row in built]
     return np.resize(np.stack(rows), shape)
 

@@ -17,21 +17,30 @@ struct SignedState {
     double beyond;
 };
 
-// The terms at the level are near 2^512. Those 1500 powers of two below it are still normal numbers; lower ones count for
-// nothing beside a result, which float64 ends 1074 powers below 1, unless those above cancel: then the second tier looks.
+// The terms at the level are near 2^512. Those 1500 powers of two below it are still normal numbers; of lower ones only
+// what they may weigh is kept, in the error.
 constexpr int SUM_LIFT = 512;
 constexpr int LOWEST_TERM = -1500;
-// Two words of float64 err by 2^-52 of the second, in units of 2^-66 of the first.
-constexpr double SECOND_WORD = 0x1p+14;
+// Two words of float64 err by 2^-51 of the second, in units of 2^-66 of the first: of three roundings of 2^-53 two are of
+// that word, and the third of what it was before and is now.
+constexpr double SECOND_WORD = 0x1p+15;
 // More than a few times the smallest float64, 2^-1074, in those units.
 constexpr double SUBNORMAL_SHARE = 0x1p-990;
+// More than a term below LOWEST_TERM, 2^(SUM_LIFT + LOWEST_TERM + 2), in those units.
+constexpr double LOWER_TERM = 0x1p-919;
+// What is at least so large, and moves by no more, keeps all its bits.
+constexpr double MOVES_WHOLE = 0x1p-500;
+constexpr int SHORT_MOVE = -400;
 
 __device__ __forceinline__ SignedState nothing_signed() { return {lowest_level(), {0.0, 0.0}, 0.0, 0.0}; }
 
-// The state seen from a level that is `steps` higher.
+// The state seen from a level that is `steps` higher. An error that is 0 stays so only where nothing was lost.
 __device__ __forceinline__ SignedState moved(const SignedState& state, int steps) {
     const int by = max(-steps, -2000);
-    return {state.level, scale_down(state.sum, by), scale_down(Two{state.error, 0.0}, by).hi, state.beyond};
+    const bool one_word = state.sum.lo == 0.0 && (state.sum.hi == 0.0 || fabs(state.sum.hi) >= MOVES_WHOLE);
+    const bool whole = one_word && state.error == 0.0 && (state.sum.hi == 0.0 || by >= SHORT_MOVE);
+    const double error = scale_down(Two{state.error, 0.0}, by).hi;
+    return {state.level, scale_down(state.sum, by), __dadd_rn(error, whole ? 0.0 : SUBNORMAL_SHARE), state.beyond};
 }
 
 // Adds b exp(x).
@@ -65,7 +74,8 @@ __device__ __forceinline__ void push(SignedState& state, double x, double b) {
     const double small = __dmul_rn(value, 0x1p+8);
     const double share = value == 0.0 ? 0.0 : fmax(fmin(__dmul_rn(small, small), 1.0), SUBNORMAL_SHARE);
     const double second = __dadd_rn(fabs(term.lo), fabs(state.sum.lo));
-    state.error = __fma_rn(SECOND_WORD, second, __fma_rn(fabs(term.hi), share, state.error));
+    const double lower = counts && up < LOWEST_TERM ? LOWER_TERM : 0.0;
+    state.error = __fma_rn(SECOND_WORD, second, __fma_rn(fabs(term.hi), share, __dadd_rn(state.error, lower)));
 }
 
 template <typename V>

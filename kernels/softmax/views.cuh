@@ -7,6 +7,7 @@
 
 template <int ARRAYS, int BATCH, int REDUCED>
 struct View {
+    static constexpr int COUNT = ARRAYS;
     static constexpr int REDUCED_AXES = REDUCED;
     // Blocks that __launch_bounds__ asks a multiprocessor to hold: the compiler's choice (0), but where divisions by the
     // sizes of axes crowd the registers, no more than one, so that it does not spill for the sake of a second.

@@ -31,11 +31,12 @@ __global__ void __launch_bounds__(THREADS_OF<TEAM>, 1)
                        VIEW view,       // of x, b, out, sign
                        T* out,          // (rows,)
                        T* sign,         // (rows,)
-                       double* open) {  // (2, rows)
+                       double* open,    // (2, rows)
+                       int tier) {      // the first tier that counts
     const Share share = Dealt<TEAM>::share(view.rows, view.columns, view.columns, 1);
     const WeightedRow<T, WEIGHTED, VIEW> row(x, b, view, share.row);
     const SignedState state = folded<TEAM>(row, share);
-    const WeightedResult<T, WEIGHTED, SIGNED, VIEW> result{view, out, sign, open};
+    const WeightedResult<T, WEIGHTED, SIGNED, VIEW> result{view, out, sign, open, tier};
     if (share.end > 0 && TEAM::rank() == 0) result.write(share.row, state);
 }
 
@@ -61,7 +62,8 @@ __global__ void __launch_bounds__(32 * WEIGHTED_WARPS, 1)
                              long long parts,
                              T* out,          // (rows,)
                              T* sign,         // (rows,)
-                             double* open) {  // (2, rows)
+                             double* open,    // (2, rows)
+                             int tier) {      // the first tier that counts
     using Team = BlockTeam<WEIGHTED_WARPS>;
     const SavedStates saved{states, view.rows * parts};
     SignedState state = nothing_signed();
@@ -69,7 +71,7 @@ __global__ void __launch_bounds__(32 * WEIGHTED_WARPS, 1)
     for (long long part = Team::rank(); part < parts; part += Team::SIZE)
         state = merge(state, saved.get(blockIdx.x * parts + part));
     state = Team::template reduce<SignedMerge>(state);
-    const WeightedResult<T, WEIGHTED, SIGNED, VIEW> result{view, out, sign, open};
+    const WeightedResult<T, WEIGHTED, SIGNED, VIEW> result{view, out, sign, open, tier};
     if (Team::rank() == 0) result.write(blockIdx.x, state);
 }
 
@@ -105,10 +107,11 @@ __global__ void __launch_bounds__(32 * WEIGHTED_WARPS, 1)
                               T* sign,     // (rows,)
                               double* open,                     // (2, rows)
                               unsigned long long* walks,        // (9, rows, parts) if PARTS
-                              long long parts) {
+                              long long parts,
+                              int tier) {  // the first tier that counts
     using Team = BlockTeam<WEIGHTED_WARPS>;
     using Row = WeightedRow<T, WEIGHTED, VIEW>;
-    const WeightedResult<T, WEIGHTED, SIGNED, VIEW> result{view, out, sign, open};
+    const WeightedResult<T, WEIGHTED, SIGNED, VIEW> result{view, out, sign, open, tier};
     __shared__ double of_rows[OPEN_ROWS];
     const long long first = static_cast<long long>(blockIdx.x) * OPEN_ROWS;
     if (threadIdx.x < OPEN_ROWS) {
@@ -125,7 +128,7 @@ __global__ void __launch_bounds__(32 * WEIGHTED_WARPS, 1)
         const WeightedTerms<T, Row> terms{row};
         Walked<1> walk = {};
         if constexpr (PARTS) walk = gathered<Team>(SavedWalks<1>{walks, view.rows * parts}, index * parts, parts);
-        const LogAndSign sum = refined<Team>(terms, view.columns, top, walk, PARTS);
-        if (Team::rank() == 0) result.write(index, sum.log, sum.sign);
+        const Refined sum = refined<Team>(terms, view.columns, top, walk, PARTS);
+        if (Team::rank() == 0) result.write_refined(index, sum);
     }
 }

@@ -75,6 +75,11 @@ KERNELS = {
         f"fast_walk<Fast::LogSoftmax, Bfloat16, SideBySide, {TWO_BATCHES}>",
     ),
     "softmax/settle.cu": (f"settle<{GENERAL}>",),
+    "softmax/settle_weighted.cu": (
+        "settle_weighted<true, true, View<4, 6, 6>>",
+        "settle_weighted<true, false, View<3, 6, 6>>",
+        "settle_weighted<false, true, View<3, 6, 6>>",
+    ),
     "softmax/weighted.cu": (
         "logsumexp_weighted<double, true, true, BlockTeam<4>, View<4, 6, 6>>",
         "logsumexp_weighted<float, false, true, WarpTeam<1>, View<3, 1, 1>>",

@@ -120,7 +120,8 @@ def test_what_is_written_in_place_is_tested_before() -> None:
 def test_general_logsumexp() -> None:
     three = Layout((Axis(5, (7, 0, 1)),), (Axis(7, (1, 1, 0)),))
     plan = plans.logsumexp(three, np.dtype("f4"), (16, 16, 16), weighted=True)
-    assert families(plan) == ("logsumexp_weighted", "logsumexp_weighted_refine")
+    assert families(plan) == ("logsumexp_weighted", "logsumexp_weighted_refine", "settle_weighted")
+    assert plan.steps[2].kernel.name == "settle_weighted<true, false, View<3, 6, 6>>"
     assert [argument for argument in plan.steps[0].args if isinstance(argument, str)] == [
         "x",
         "b",
@@ -161,12 +162,13 @@ def test_each_length_of_a_general_logsumexp_gets_its_team(dtype: str, columns_fi
             assert (step.grid, step.block) == ((-(-70 // rows), 1, 1), block)
         shortest = longest + 1
     plan = signed_plan(70, shortest, dtype, columns_first=columns_first)
-    assert [name.rsplit("_", 1)[1] for name in families(plan)] == ["split", "merge", "walk", "refine"]
+    last = [] if dtype == "c16" else ["weighted"]
+    assert [name.rsplit("_", 1)[1] for name in families(plan)] == ["split", "merge", "walk", "refine", *last]
 
 
 def test_a_general_logsumexp_in_parts() -> None:
     plan = signed_plan(3, 16385, "f4")
-    assert [step.grid[0] for step in plan.steps] == [15, 3, 15, 1]
+    assert [step.grid[0] for step in plan.steps] == [15, 3, 15, 1, 1]
     assert [(scratch.name, scratch.dtype.name, scratch.count) for scratch in plan.scratch] == [
         ("open", "float64", 6), ("states", "float64", 90), ("walks", "uint64", 135),
     ]  # fmt: skip

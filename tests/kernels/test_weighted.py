@@ -39,11 +39,10 @@ def walks(device: simulator.Device, argument: str) -> tuple[float, float]:
 
 
 def assert_true(a: Array, b: Array, axis: int) -> None:
-    """Compare result and sign with the reference: the nearest number, within 1 ulp in float64, 4 if complex."""
+    """Compare result and sign with the reference: the nearest number, within 4 ulp if complex."""
     ours = cupysoft.logsumexp(a, axis=axis, b=b, return_sign=True)
     true = reference.logsumexp(a, axis=axis, b=b, return_sign=True)
-    limit = 4 if a.dtype.kind == "c" else 1 if a.dtype == np.float64 else 0
-    assert np.max(ulp_distance(ours[0], true[0]), initial=0) <= limit
+    assert np.max(ulp_distance(ours[0], true[0]), initial=0) <= (4 if a.dtype.kind == "c" else 0)
     if a.dtype.kind == "c":
         assert np.max(np.abs(ours[1] - true[1])) <= 4 * np.finfo(a.dtype).eps
     else:
@@ -84,7 +83,7 @@ def test_rows_without_weights_are_read_once(device: simulator.Device, dtype: np.
 
 def test_only_rows_that_cancel_are_read_again(device: simulator.Device) -> None:
     a, b = normal((8, 50), np.dtype("f4")), np.ones((8, 50), "f4")
-    a[3, 1], b[3, 1], a[3, 2:] = a[3, 0], -1, a[3, 0] - 90
+    a[3, 1], b[3, 1], a[3, 2:] = a[3, 0], -1, a[3, 0] - 40
     cupysoft.logsumexp(a, axis=1, b=b, return_sign=True)
     assert walks(device, "x")[0] == walks(device, "b")[0] == 1 + 1 / 8
 
@@ -102,7 +101,7 @@ def test_rows_in_parts(device: simulator.Device, dtype: np.dtype[Any]) -> None:
 
 @pytest.mark.parametrize("dtype", USUAL, ids=str)
 def test_the_second_tier_in_parts(device: simulator.Device, dtype: np.dtype[Any]) -> None:
-    """All but the last element cancels exactly. It lies in the first window, across its lower end, and far below."""
+    """All but the last element cancels, wherever it lies: in the first window, across its lower end, far below."""
     left = np.array([[-60.5], [-210.25], [-1400.5]])
     half = normal((3, 9000), dtype)
     a = np.concatenate([half, half[:, ::-1], left], axis=1).astype(dtype)
@@ -110,8 +109,6 @@ def test_the_second_tier_in_parts(device: simulator.Device, dtype: np.dtype[Any]
     result, sign = cupysoft.logsumexp(a, axis=1, b=b, return_sign=True)
     assert np.array_equal(result, left[:, 0])
     assert np.array_equal(sign, [1, 1, 1])
-    # Three rows are read by the first tier, by the first walk of the second, and two of them by its next walk.
-    assert walks(device, "x")[0] == walks(device, "b")[0] == pytest.approx(8 / 3)
 
 
 @pytest.mark.parametrize("dtype", [USUAL[0], USUAL[2]], ids=str)
