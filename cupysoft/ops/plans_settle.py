@@ -10,23 +10,17 @@ import numpy as np
 
 from cupysoft.arrays import Layout
 from cupysoft.ops.plans_view import general_view_of
-from cupysoft.ops.plans_weighted import element_type
+from cupysoft.ops.plans_weighted import type_number
 from cupysoft.runtime.plan import Argument, KernelRef, Plan, Scratch, Step
 
-__all__ = ["Open", "Options", "type_number"]
+__all__ = ["Open", "Options"]
 
 _SETTLE = "softmax/settle.cu"
 # Threads of its blocks, and rows that one looks at (SETTLE_WARPS in settled.cuh, SETTLE_ROWS in settle.cu).
 _THREADS = 128
 _ROWS = 16
-# Type in any_elements.cuh, and Kind in settled.cuh.
-_TYPES = ("Float16", "Bfloat16", "float", "double")
+# Kind in settled.cuh.
 _KINDS = ("Softmax", "LogSoftmax", "LogSumExp")
-
-
-def type_number(dtype: np.dtype[Any]) -> int:
-    """Number a type as kernels do that are told it when they run."""
-    return _TYPES.index(element_type(dtype))
 
 
 class Options(enum.IntFlag):

@@ -12,8 +12,8 @@ import numpy as np
 
 from cupysoft.arrays import Layout
 from cupysoft.host.sliced import WORDS
-from cupysoft.ops.plans_settle import type_number
 from cupysoft.ops.plans_view import general_view_of
+from cupysoft.ops.plans_weighted import type_number
 from cupysoft.runtime.plan import Argument, KernelRef, Plan, Scratch, Step
 
 __all__ = ["fold", "logsumexp", "settle", "totals"]

@@ -11,7 +11,7 @@ from cupysoft.arrays import Layout, is_bfloat16
 from cupysoft.ops.plans_view import View, by_columns, general_view_of, view_of
 from cupysoft.runtime.plan import Argument, Extent, KernelRef, Plan, Scratch, Step
 
-__all__ = ["element_type", "general_logsumexp"]
+__all__ = ["element_type", "general_logsumexp", "type_number"]
 
 # Threads of a block, but where its rows lie side by side (WEIGHTED_WARPS in kernels/softmax/dealt.cuh).
 _THREADS = 128
@@ -162,7 +162,7 @@ class _Call:
         flags = f"{str(self.weighted).lower()}, {str(self.signed).lower()}"
         kernel = KernelRef(_SETTLE, f"settle_weighted<{flags}, {view.type}>")
         x, b, _ = self.inputs
-        kind = np.int32(_TYPES.index(element_type(self.dtype)))
+        kind = np.int32(type_number(self.dtype))
         return Step(kernel, grid, (_THREADS, 1, 1), 0, (x, b, view.value, *self.outputs, kind))
 
     def _kernel(self, name: str, *arguments: str) -> KernelRef:
@@ -188,3 +188,8 @@ def element_type(dtype: np.dtype[Any]) -> str:
         "complex128": "double",
     }
     return names[dtype.name]
+
+
+def type_number(dtype: np.dtype[Any]) -> int:
+    """Number a type as kernels do that are told it when they run."""
+    return _TYPES.index(element_type(dtype))

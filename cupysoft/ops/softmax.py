@@ -212,13 +212,13 @@ def logsumexp(
     Notes
     -----
     Numerics as for `softmax`: where the result is near zero, or the weights cancel, the row is computed again in
-    wider arithmetic. With weights that ends at 100 bits on a device, 150 in float64, and the result is rounded as these
-    say. The error of a complex result is at most 4 ulp of its modulus.
+    wider arithmetic, as wide as it takes. Weights of equal elements are added exactly, so a sum that is zero gives
+    ``-inf``. The error of a complex result is at most 4 ulp of its modulus.
 
     The sum over nothing is 0: its logarithm is ``-inf`` and its sign 0. A row with ``+inf`` gives ``inf``, a row of
     only ``-inf`` gives ``-inf``, and one with NaN gives NaN.
 
-    No probabilities are written, and each element is read once at any length (twice in the rare rows above).
+    No probabilities are written, and each element is read once at any length (more often in the rare rows above).
 
     Examples
     --------

@@ -26,8 +26,8 @@
 constexpr int OPEN_SUM_WARPS = 4;
 // Numbers of each warp.
 constexpr int WIDE_NUMBERS = 5;
-// An exponential below exp(-8192) times 2^1024 is 2^-10794: it lies below the last bit of the largest width, 8100 below the
-// level, which is at least that of the least weight at m, -1075, with 2^31 such terms.
+// exp(-8192) times a weight of 2^1024 is 2^-10794, so 2^31 such terms lie below 2^-10763. The last bit of the largest width
+// lies 8096 powers of two below the level, which is at least that of the least weight at m: above 2^-9200.
 constexpr double WIDE_LOWEST = 8192.0;
 // From here on numbers are at least 2048 apart, and 1024 from the middle to the next; the logarithm of a sum of weights is
 // below 767. So nothing lower counts beside the anchor, and the result is the anchor itself.

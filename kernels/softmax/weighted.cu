@@ -15,12 +15,13 @@
 // First tier: one walk keeps the state of online/signed_state.cuh, its sum in two words good to 2^-66 of the sizes of the
 // terms. The bound of its error decides whether the rounding of the logarithm is sure; where signs cancel too much, the
 // result is nearly 0, or lies near the middle of two numbers, the level of the row is noted for the second tier
-// (cancelled.cuh), which works in 100 or 150 bits and takes out exactly what cancels exactly.
+// (cancelled.cuh), which works in 100 or 150 bits and takes out exactly what cancels exactly. What it does not decide
+// either stays open for settle_weighted.cu.
 //
 // b == 0 takes an element out, whatever it is. Arrays of the view, in order: x, b if WEIGHTED, out, sign if SIGNED; the
 // pointer of an array that is not there is not looked at. open: for each row the level where its second tier begins, far
-// NaN where none is needed.
-// Shared bytes: 48 a warp, or a thread of a ColumnTeam; refine 72 a warp and 128.
+// NaN where none is needed. tier: 1, or in tests the tier that decides every row.
+// Shared bytes: 48 a warp, or a thread of a ColumnTeam; refine 88 a warp and 128.
 // Numerics: rounded once.
 #include "weighted_rows.cuh"
 

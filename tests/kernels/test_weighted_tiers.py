@@ -85,7 +85,7 @@ def test_any_trouble(fast_device: simulator.Device, seed: int, kind: str, family
 MIDDLE, TINY = 1.25 * 2.0**-60, float.fromhex("0x1.4a26794437733p-115")
 
 # Exponents and weights.
-CASES = [
+CASES: list[tuple[list[float], list[float]]] = [
     # Exactly zero, alone and above something; and not quite.
     ([3, 3], [1, -1]),
     ([1, 1, 2, 2], [1, -1, 3, -3]),
@@ -185,4 +185,4 @@ def test_long_rows_of_which_nearly_all_cancels(device: simulator.Device, left: t
     assert_tiers(device, a, b, tiers=(3,))
     # 128 values one by one, 64 walks, and those of the sum, in which each lane of a warp reads what the warp works on.
     (settle,) = [kernel for name, kernel in device.report.kernels.items() if name.startswith("settle_weighted")]
-    assert settle.arguments["x"].walks_read < 240
+    assert settle.arguments["x"].walks_read < 320
