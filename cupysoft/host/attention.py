@@ -25,6 +25,7 @@ from cupysoft.host.attention_rows import DEPTH, Rows, padded, times
 from cupysoft.host.rounding import store
 from cupysoft.host.threads import for_each
 from cupysoft.host.words import FloatArray
+from cupysoft.workers import thread_count
 
 __all__ = ["attention"]
 
@@ -34,6 +35,10 @@ Index = tuple[int, ...]
 QUERIES = 256
 TILE = 256
 """Queries of a task, and keys of a tile: 64 Ki scores in float64 stay in a core's own cache."""
+
+ENTRIES = 16
+"""Most entries of the batch in a task, where each has few queries: enough to be worth the calls of NumPy, and
+few enough for their keys and values to stay in a cache."""
 
 SMALL = 1 << 16
 """Up to so many scores are left to the calling thread."""
@@ -90,9 +95,9 @@ class _Call:
         self.scores = math.prod(self.batch) * self.rows * k.shape[-2]
 
     def tasks(self) -> Iterator[_Task]:
-        """Give the tasks, which follow from the shapes alone."""
+        """Give the tasks: large enough to be worth their while, and as many as there are threads, if that can be."""
         entries = list(np.ndindex(self.batch))
-        together = max(1, QUERIES // padded(self.rows))
+        together = max(1, min(QUERIES // padded(self.rows), ENTRIES, -(-len(entries) // thread_count())))
         for place in range(0, len(entries), together):
             for first in range(0, self.rows, QUERIES):
                 yield _Task(tuple(entries[place : place + together]), first, min(first + QUERIES, self.rows))

@@ -17,8 +17,8 @@ from cupysoft.host.words import FloatArray
 
 __all__ = ["LANES", "Rows", "padded", "times"]
 
-LANES = 16
-"""Rows of a product: few enough to waste little on a single query, enough for the speed of a large product."""
+LANES = 8
+"""Rows of a product: few enough to waste little on a single query, enough for nearly the speed of a large product."""
 
 PRODUCT = 1 << 18
 """Multiplications in a product; OpenBLAS gives more of them to its threads (interface/gemm.c)."""

@@ -110,6 +110,17 @@ def test_the_same_call_gives_the_same_bits(call: AttentionCall) -> None:
         np.testing.assert_array_equal(bits(one), bits(other))
 
 
+def test_an_answer_does_not_know_how_many_threads_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    q, k, v = normal((40, 1, 64), (40, 700, 64), (40, 700, 33))
+    v[7, 5, 3] = np.inf
+    seen = []
+    for threads in ("1", "3", "64"):
+        monkeypatch.setenv("CUPYSOFT_THREADS", threads)
+        seen.append(bits(cupysoft.attention(q, k, v)))
+    np.testing.assert_array_equal(seen[1], seen[0])
+    np.testing.assert_array_equal(seen[2], seen[0])
+
+
 @given(call=attention_calls())
 def test_a_view_is_its_copy(call: AttentionCall) -> None:
     copied = AttentionCall(call.q.copy(), call.k.copy(), call.v.copy(), call.options)
