@@ -8,7 +8,7 @@ The truth is cupysoft's own exact result. Kernels run on the simulated device, w
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,7 @@ import cupysoft
 from benchmarks.measure import table
 from cupysoft import simulator
 from cupysoft.arrays import layout
+from cupysoft.ops import cpu
 from cupysoft.ops.plans_view import view_of
 from cupysoft.runtime.compile import compile
 from cupysoft.runtime.sources import source
@@ -56,7 +57,7 @@ def errors(function: str, n: int, sigma: float, rng: np.random.Generator) -> dic
     true = getattr(cupysoft, function)(x, axis=-1)
     row: dict[str, object] = {"function": function, "n": n, "sigma": sigma}
     places: dict[str, AbstractContextManager[Any]] = {
-        "host": nullcontext(),
+        "host": cpu.only("host"),
         "kernels": simulator.Device(),
         "adversary": simulator.Device(seed=1),
     }
