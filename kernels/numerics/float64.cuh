@@ -15,8 +15,8 @@
 //   Pairs                      what wide is made of, for the second tier of short types too
 //
 // term and of_difference are shorter for rows that are NEAR: none of their elements is NaN, more than NEAR_ABOVE above m,
-// which may be any of them, or more than NEAR_BELOW below it, where it counts for nothing; and where the type has 32 bits
-// x - m is a float64. quotient is shorter for those in which besides none is more than NORMAL_SPREAD below the maximum.
+// which may be any of them, or more than NEAR_BELOW below it, where it counts for nothing; m is at most NEAR_SIZE, so that
+// this difference is a number of the type they are compared in; and where the type has 32 bits x - m is a float64. quotient is shorter for those in which besides none is more than NORMAL_SPREAD below the maximum.
 //
 // COUNTS: the maxima are counted apart, and the sum has only what lies below: log(1 + tiny) then keeps all bits of tiny.
 #pragma once
@@ -124,6 +124,7 @@ struct Arithmetic64 {
     // No term overflows with its lift, nor does a sum; with NORMAL_SPREAD no result is subnormal.
     static constexpr double NEAR_ABOVE = 256.0;
     static constexpr double NEAR_BELOW = -PAIR_LOWEST;
+    static constexpr double NEAR_SIZE = 0x1p+52;
     static constexpr double NORMAL_SPREAD = 512.0;
 
     template <bool NEAR = false>
@@ -182,6 +183,7 @@ struct Arithmetic64<T, COUNTING, false> {
     // exp(-64) over a sum of 2^30 terms is a normal float32, and a normal bfloat16; float16 ends before.
     static constexpr double NEAR_ABOVE = 256.0;
     static constexpr double NEAR_BELOW = -NARROW_LOWEST;
+    static constexpr double NEAR_SIZE = 0x1p+23;
     static constexpr double NORMAL_SPREAD = 64.0;
     static constexpr bool NEAR_IS_NORMAL = Element<T>::LEAST < -126;
 

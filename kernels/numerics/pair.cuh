@@ -52,10 +52,12 @@ template <bool TRACE = false, bool NEAR = false>
 __device__ __forceinline__ Two exp_pair(Two d) {
     const double shifted = __fma_rn(d.hi, STEPS, ROUND_TO_INTEGER);
     const double n = __dsub_rn(shifted, ROUND_TO_INTEGER);
-    // n STEP_0 and n STEP_1 are exact, and so is what they leave; d.lo is below 2^-43, so the roundings of the last line
-    // are below 2^-95, and n (< 2^17) times what the steps miss of ln 2 / 64 is below 2^-101.
-    const Two rest = two_sum(__fma_rn(n, -STEP_0, d.hi), __dmul_rn(n, -STEP_1));
-    const Two r = two_sum(rest.hi, __dadd_rn(rest.lo, __fma_rn(n, -STEP_2, d.lo)));
+    // n STEP_0 and n STEP_1 are exact, and so is what the first leaves: a multiple of 2^-60 unless n is 0, so of the last
+    // place of n STEP_1, which is below 2^-18: then three operations give their sum without error, whichever is larger. What
+    // is left of d and n is below 2^-42.9, its roundings below 2^-95; where it is larger than rest.hi, r misses as much once
+    // more. n (< 2^17) times what the steps miss of ln 2 / 64 is below 2^-101.
+    const Two rest = fast_two_sum(__fma_rn(n, -STEP_0, d.hi), __dmul_rn(n, -STEP_1));
+    const Two r = fast_two_sum(rest.hi, __dadd_rn(rest.lo, __fma_rn(n, -STEP_2, d.lo)));
     const Two h = exp_less_one(r);
     const int steps = __double2loint(shifted);
     const TableEntry power = POWERS[steps & 63];

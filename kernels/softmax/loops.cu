@@ -84,6 +84,7 @@ struct Extremes {
     __device__ __forceinline__ bool near(double anchor) const {
         const double high = widen(largest), low = widen(least);
         bool near = !odd && __dsub_rn(high, anchor) <= Arithmetic::NEAR_ABOVE &&
+                    fabs(anchor) <= Arithmetic::NEAR_SIZE &&
                     (!Arithmetic::COUNTS || __dsub_rn(anchor, low) <= Arithmetic::NEAR_BELOW);
         if constexpr (SIZES) {
             // Numbers of 24 bits whose exponents differ by 28 at most have a difference of at most 53.

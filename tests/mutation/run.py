@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,10 @@ from tests.mutation.sites import Site, mutated, sites
 __all__ = ["Expected", "Mutant", "Verdict", "expected", "mutants", "verdicts"]
 
 SECONDS = 120
-"""What one probe may take; a mutant that takes longer is not counted as killed."""
+"""What one probe may take at the least; a mutant that takes longer is not counted as killed."""
+
+PATIENCE = 10
+"""How many times longer than on the kernels as they are it may take, on a machine that may be busy by now."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,12 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a probe gives unmutated, and the files under ``kernels/`` that its kernels are made of."""
+    """What a probe gives unmutated, the files under ``kernels/`` that its kernels are made of, and how long it takes."""
 
     probe: Probe
     results: list[bytes]
     files: frozenset[str]
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -83,10 +88,11 @@ def expected(probes: Sequence[Probe] = PROBES, workers: int = 1) -> list[Expecte
     """Run every probe on the kernels as they are."""
 
     def of(probe: Probe) -> Expected:
-        kind, value = _in_child(sources.kernels_folder(), probe)
+        start = time.monotonic()
+        kind, value = _in_child(sources.kernels_folder(), probe, None)
         if kind != "results":
             raise RuntimeError(f"{probe.name}: {kind} on kernels that are not mutated: {value}")
-        return Expected(probe, *value)
+        return Expected(probe, *value, time.monotonic() - start)
 
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(of, probes))
@@ -108,7 +114,7 @@ def _verdict(mutant: Mutant, known: Sequence[Expected]) -> Verdict:
         for each in known:
             if mutant.path not in each.files:
                 continue
-            kind, value = _in_child(folder, each.probe)
+            kind, value = _in_child(folder, each.probe, max(SECONDS, PATIENCE * each.seconds))
             if kind != "results":
                 return Verdict(mutant, kind, each.probe.name)
             if value[0] != each.results:
@@ -117,7 +123,7 @@ def _verdict(mutant: Mutant, known: Sequence[Expected]) -> Verdict:
     return end
 
 
-def _in_child(folder: Path, probe: Probe) -> tuple[str, Any]:
+def _in_child(folder: Path, probe: Probe, seconds: float | None) -> tuple[str, Any]:
     """Run a probe on the kernels of a folder; nothing that was compiled before is remembered there."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
@@ -125,7 +131,7 @@ def _in_child(folder: Path, probe: Probe) -> tuple[str, Any]:
     child.start()
     there.close()
     try:
-        answer: tuple[str, Any] = here.recv() if here.poll(SECONDS) else ("took too long", probe.name)
+        answer: tuple[str, Any] = here.recv() if here.poll(seconds) else ("took too long", probe.name)
     except EOFError:
         answer = "crashed", probe.name
     child.kill()

@@ -87,6 +87,8 @@ def test_rows_that_are_just_near_and_just_not(dtype: str, columns: int) -> None:
     for row, exponent in enumerate((-26, -27, -28, -29, -30)):
         x[18 + row, 1] = np.ldexp(np.array(1.37, dtype), exponent)
     x[23, 1] = np.finfo(dtype).smallest_subnormal
+    with np.errstate(over="ignore"):
+        x = np.concatenate([x, *((x[:1] * np.array(size, "f8")).astype(dtype) for size in (1e3, 1e6, 1e8, 1e16, 1e20))])
     for function in FUNCTIONS:
         for rows in (x, x[:, ::-1]):
             ours, true = both(function, rows, axis=1)
