@@ -48,7 +48,7 @@ class Mutant:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a probe gives unmutated, the files under ``kernels/`` that its kernels are made of, and how long it takes."""
+    """What a probe gives unmutated, the files under ``kernels/`` of which its kernels are made, and its time."""
 
     probe: Probe
     results: list[bytes]
@@ -92,7 +92,8 @@ def expected(probes: Sequence[Probe] = PROBES, workers: int = 1) -> list[Expecte
         kind, value = _in_child(sources.kernels_folder(), probe, None)
         if kind != "results":
             raise RuntimeError(f"{probe.name}: {kind} on kernels that are not mutated: {value}")
-        return Expected(probe, *value, time.monotonic() - start)
+        results, files = value
+        return Expected(probe, results, files, time.monotonic() - start)
 
     with ThreadPoolExecutor(workers) as pool:
         return list(pool.map(of, probes))
