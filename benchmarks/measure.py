@@ -13,7 +13,10 @@ from typing import Any
 
 __all__ = ["alternately", "report", "table", "versions"]
 
-_PACKAGES = ("cupysoft", "numpy", "scipy", "cupy-cuda12x", "cupy-cuda13x", "torch", "jax", "nvidia-cuda-nvrtc", "llvmlite")
+_PACKAGES = (
+    *("cupysoft", "numpy", "scipy", "cupy-cuda12x", "cupy-cuda13x", "torch", "jax"),
+    *("nvidia-cuda-nvrtc", "llvmlite"),
+)
 
 
 def alternately(
