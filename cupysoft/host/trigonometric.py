@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from cupysoft.host.exponential import MAGIC
@@ -14,13 +16,19 @@ WIDEST_ANGLE = 2.0**20
 """Above it the reduction would lose digits."""
 
 STEPS = 2048
-SIN_HI, SIN_LO = sin_table(STEPS, 2)
 QUARTER = STEPS // 4
 # 2 pi / STEPS: the first words have 24 bits, so that their products with up to 2^29 steps are exact.
 STEP = to_words((2 * pi(320)) // STEPS, 320, (24, 24, 53))
 PER_STEP = STEPS / (2 * float(np.pi))
 
 _Pair = tuple[FloatArray, FloatArray]
+
+
+@functools.cache
+def _sines() -> _Pair:
+    """Give the table, in two words; only complex numbers need it, and it takes longer than to import all the rest."""
+    hi, lo = sin_table(STEPS, 2)
+    return hi, lo
 
 
 def cos_sin_words(angle: FloatArray) -> tuple[_Pair, _Pair]:
@@ -34,8 +42,8 @@ def cos_sin_words(angle: FloatArray) -> tuple[_Pair, _Pair]:
     sine = r + (r * square * (square * (1 / 120) - 1 / 6) + r_lo)
     cosine_less_1 = square * (square * (1 / 24 - square * (1 / 720)) - 0.5)
     # Wrapping the index by the mask serves negative steps too.
-    s, s_lo = (table.take(number & (STEPS - 1)) for table in (SIN_HI, SIN_LO))
-    c, c_lo = (table.take((number + QUARTER) & (STEPS - 1)) for table in (SIN_HI, SIN_LO))
+    s, s_lo = (table.take(number & (STEPS - 1)) for table in _sines())
+    c, c_lo = (table.take((number + QUARTER) & (STEPS - 1)) for table in _sines())
     return (
         two_sum(c, c_lo + (c * cosine_less_1 - s * sine)),
         two_sum(s, s_lo + (s * cosine_less_1 + c * sine)),
