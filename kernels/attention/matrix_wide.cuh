@@ -50,13 +50,20 @@ struct Tf32 {
     }
     // The unit cuts off what it adds to: so three products, the small ones first, are summed by themselves, and join the sum
     // in float32 arithmetic.
+    __device__ static __forceinline__ Square<float> product(const Term<Square<float>, PARTS>& a, const Split& b0,
+                                                            const Split& b1) {
+        Square<float> sum = {};
+        if constexpr (PARTS == 2) {
+            once(sum, a.of[1].of, b0.of[0], b1.of[0]);
+            once(sum, a.of[0].of, b0.of[1], b1.of[1]);
+        }
+        once(sum, a.of[0].of, b0.of[0], b1.of[0]);
+        return sum;
+    }
     __device__ static __forceinline__ void multiply(Square<float>& c, const Term<Square<float>, PARTS>& a, const Split& b0,
                                                     const Split& b1) {
         if constexpr (PARTS == 2) {
-            Square<float> sum = {};
-            once(sum, a.of[1].of, b0.of[0], b1.of[0]);
-            once(sum, a.of[0].of, b0.of[1], b1.of[1]);
-            once(sum, a.of[0].of, b0.of[0], b1.of[0]);
+            const Square<float> sum = product(a, b0, b1);
 #pragma unroll
             for (int i = 0; i < 4; i++) c.of[i] = c.of[i] + sum.of[i];
         } else {
@@ -87,6 +94,12 @@ struct Float64 {
         eight(c.of[0], c.of[1], a[2], b1.of[0]);
         eight(c.of[2], c.of[3], a[3], b1.of[0]);
 #endif
+    }
+    __device__ static __forceinline__ Square<double> product(const Term<Square<double>, 1>& a, const Split& b0,
+                                                             const Split& b1) {
+        Square<double> sum = {};
+        multiply(sum, a, b0, b1);
+        return sum;
     }
     // 8 rows, depth 4.
     __device__ static __forceinline__ void eight(double& c0, double& c1, double a, double b) {

@@ -85,7 +85,9 @@ __device__ __forceinline__ void multiply_values(Square<A> (&o)[GROUPS][Vector<A>
             for (int u = 0; u < W; u++) {
                 const A b0 = CAREFUL ? seen_in(pass, v0.of[u]) : v0.of[u];
                 const A b1 = CAREFUL ? seen_in(pass, v1.of[u]) : v1.of[u];
-                UNIT::multiply(sum[u], p[LOOP ? 0 : k], UNIT::template split<CAREFUL>(b0), UNIT::template split<CAREFUL>(b1));
+                const auto first = UNIT::template split<CAREFUL>(b0), second = UNIT::template split<CAREFUL>(b1);
+                if (!LOOP && k == 0) sum[u] = UNIT::product(p[0], first, second);  // with nothing to be added to
+                else UNIT::multiply(sum[u], p[LOOP ? 0 : k], first, second);
             }
             if constexpr (LOOP) {
                 const auto first = p[0];
