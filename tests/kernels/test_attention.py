@@ -271,6 +271,18 @@ def test_one_product_of_tf32() -> None:
     assert 2.0**-16 < error < 2.0**-8
 
 
+@pytest.mark.parametrize("family", [WIDE], indirect=True, ids=kernel_of)
+def test_numbers_that_would_be_rounded_to_infinity(family: Family, device: simulator.Device) -> None:
+    """The largest ones have no tf32 near them that is finite; they count all the same."""
+    call = family.call((17, 24), (40, 24), 24, scale=1e-38)
+    largest = np.finfo("f4").max
+    call.v[3, 5] = -largest
+    call.q[:, 2] = np.linspace(-0.9, 0.9, 17)
+    call.k[7, 2] = call.k[9, 2] = largest
+    call.check()
+    assert np.isfinite(call.run()).all()
+
+
 @pytest.mark.parametrize("family", [HALF, WIDE], indirect=True, ids=kernel_of)
 def test_scores_so_large_that_no_digit_is_left(family: Family, device: simulator.Device) -> None:
     """The largest score of a row is not rounded away from itself."""
