@@ -5,8 +5,9 @@
 //   w[fraction + 2] w[fraction + 1] w[fraction] . w[fraction - 1] ... w[0]
 //
 // Lane i has the words i, i + 32, ... in shared memory. `fraction` is told when the kernel runs, so one text serves every
-// width. A "unit" is the last bit, 2^(-32 fraction). All lanes come to every function with the same arguments, and see
-// afterwards what was written. Names: `to` is written, and is none of the arguments unless it is said that it may be.
+// width. A "unit" is the last bit, 2^(-32 fraction). All lanes come to every function with the same arguments; each ends with
+// a barrier of the warp, so that the next one may read what was written, and write what was read. `to` is written, and is
+// none of the other arguments unless it is said that it may be.
 #pragma once
 #include "logarithm.cuh"
 
@@ -58,7 +59,6 @@ struct Wide {
     template <typename SUM>
     __device__ __forceinline__ void each(unsigned* to, SUM sum) const {
         long long carry = 0;
-        __syncwarp();
 #pragma unroll 1
         for (int first = 0; first < words(); first += 32) {
             const int i = first + threadIdx.x % 32;
@@ -118,7 +118,6 @@ struct Wide {
         long long carry = 0;
         // Of the columns before these 32: what belongs one and two words up.
         unsigned middle_before = 0, high_before = 0, high_before_that = 0;
-        __syncwarp();
 #pragma unroll 1
         for (int first = fraction - 2; first < 2 * fraction + WHOLE_WORDS; first += 32) {
             const int column = first + lane;
@@ -152,7 +151,6 @@ struct Wide {
     __device__ __forceinline__ void divide(unsigned* to, const unsigned* a, int n) const {
         const double inverse = __ddiv_rn(1.0, static_cast<double>(n));
         unsigned rest = 0;
-        __syncwarp();
 #pragma unroll 1
         for (int first = (words() - 1) / 32 * 32; first >= 0; first -= 32) {
             const int i = first + threadIdx.x % 32;
@@ -175,7 +173,11 @@ struct Wide {
         __syncwarp();
     }
 
-    __device__ __forceinline__ bool negative(const unsigned* a) const { return a[words() - 1] >> 31; }
+    __device__ __forceinline__ bool negative(const unsigned* a) const {
+        const unsigned highest = a[words() - 1];
+        __syncwarp();
+        return highest >> 31;
+    }
 
     // Bits up to the highest that is set, for a >= 0; 0 for 0.
     __device__ __forceinline__ int length(const unsigned* a) const {
@@ -200,6 +202,7 @@ struct Wide {
         for (int i = threadIdx.x % 32; i < min(word, words()); i += 32) any |= a[i] != 0;
         const unsigned long long low = at(a, word), middle = at(a, word + 1), high = at(a, word + 2);
         below = __any_sync(WARP, any) || (low & ((1ULL << rest) - 1)) != 0;
+        __syncwarp();
         const unsigned long long both = middle << 32 | low;
         return rest == 0 ? both : both >> rest | high << (64 - rest);
     }

@@ -44,6 +44,5 @@ __global__ void __launch_bounds__(32 * OPEN_SUM_WARPS, 1)
                                         AnyElements{b, kind} + place[WEIGHTED ? 1 : 0], AnyElements{out, kind} + place[OUT],
                                         AnyElements{sign, kind} + place[SIGNED ? OUT + 1 : OUT])
             .settle();
-        __syncthreads();  // whoever still reads what was decided
     }
 }

@@ -21,6 +21,7 @@ from cupysoft.demo import ladder_softmax
 from cupysoft.ops.ladder import RUNGS
 from cupysoft.ops.plans_loops import loops
 from cupysoft.runtime.launch import run
+from cupysoft.testing.near_ties import weighted_tie
 from tests.near_ties import NEAR_TIES
 
 __all__ = ["PROBES", "Probe"]
@@ -195,6 +196,18 @@ def _weighted(dtype: str, shape: tuple[int, int], axis: int) -> Callable[[], Ite
     return call
 
 
+def _cancelling() -> Iterator[Array]:
+    """What only the last tier of weighted sums decides: at several widths, of either sign, and that nothing is left."""
+    rng = np.random.default_rng(7)
+    rows = [weighted_tie(rng, 9, np.dtype("f8"), nothing=nothing) for nothing in (False, True) for _ in range(4)]
+    a, b = (np.array([row[i] for row in rows]) for i in (0, 1))
+    a[0, :3], b[0], b[0, :3] = (1e-300, 0, -1e-300), 0, (-1, 2, -1)
+    yield from cupysoft.logsumexp(a, axis=1, b=b, return_sign=True)
+    half = rng.normal(size=(2, 200))
+    a = np.concatenate([half, half, [[-30.0], [-np.inf]]], axis=1)
+    yield from cupysoft.logsumexp(a, axis=1, b=np.repeat([1.0, -1.0, 1.0], [200, 200, 1]), return_sign=True)
+
+
 def _attended(
     dtype: Any, lengths: tuple[int, int], dims: tuple[int, int], **options: Any
 ) -> Callable[[], Iterator[Array]]:
@@ -248,6 +261,7 @@ PROBES = (
         for dtype in ("f4", "f8", "c8", "c16")
         for shape, axis, seed in (((200, 3), 1, None), ((40, 40), 1, None), ((40, 40), 0, 5), ((12, 1030), 1, 6))
     ),
+    Probe("weights in doubt", _cancelling),
     *(Probe(f"weights in parts, {dtype}", _weighted(dtype, (1, 20000), 1)) for dtype in ("f4", "c8")),
     Probe("attention, ieee", _attended("f4", (35, 70), (20, 20), precision="ieee", softcap=5.0), seed=7),
     Probe("attention, float16", _attended("f2", (70, 150), (40, 64), window=(60, None))),
