@@ -115,7 +115,7 @@ __device__ __forceinline__ Limbs<SLICES> power_less_one(const Limbs<SLICES>& v) 
     return multiply_add(product, z, sums(product, z));
 }
 
-// x log2(e) as place, k and v, the latter in the place of the fraction; for finite x.
+// x log2(e) as place, k and v, the latter in the place of the fraction. Infinities and NaN are as huge numbers.
 __device__ __forceinline__ SlicedTerm sliced_exponent(double x) {
     // y = mantissa 2^(field - 1075) log2(e), the product being in units of 2^-300 times that power of two.
     constexpr int DOWN = SLICE_BITS * (SLICED_LOG2_E_LIMBS - 1 - SLICES) + 1075;
@@ -168,10 +168,7 @@ __device__ __forceinline__ SlicedTerm exp_slices(double x) {
     return term;
 }
 
-// The place of exp(m), if m is finite.
-__device__ __forceinline__ long long place_of(double m) {
-    return sliced_exponent(fabs(m) < positive_infinity() ? m : 0.0).place;
-}
+__device__ __forceinline__ long long place_of(double m) { return sliced_exponent(m).place; }
 
 // The digits: up by k bits, the fraction's first limb goes in part above the point.
 __device__ __forceinline__ Limbs<SLICES> digits_of(const SlicedTerm& term) {

@@ -23,10 +23,10 @@ struct SlicedState {
 
 __device__ __forceinline__ SlicedState nothing_sliced() { return {negative_infinity(), 0, {}}; }
 
-// By how many slices one number lies above another, at most SLICES; and by that many where both are huge and differ, or one
-// is infinite or NaN.
+// By how many slices one number lies above another, at most SLICES; and by that many where they differ and one is huge or
+// infinite. Beside NaN anything will do, since nothing is saved then.
 __device__ __forceinline__ int gap_of(double upper, double lower, long long upper_place, long long lower_place) {
-    const bool on_grid = fmax(fabs(upper), fabs(lower)) < HUGE_FROM && lower == lower && upper == upper;
+    const bool on_grid = fmax(fabs(upper), fabs(lower)) < HUGE_FROM;
     const long long gap = min(upper_place - lower_place, static_cast<long long>(SLICES));
     return on_grid || upper == lower ? static_cast<int>(gap) : SLICES;
 }
@@ -38,7 +38,7 @@ __device__ __forceinline__ void lower(V (&slice)[SLICES], int gap) {
     for (int step = 4; step > 0; step /= 2) {
         const bool down = gap & step;
 #pragma unroll
-        for (int i = SLICES - 1; i >= 0; i--) slice[i] = down ? i >= step ? slice[i >= step ? i - step : 0] : 0 : slice[i];
+        for (int i = SLICES - 1; i >= 0; i--) slice[i] = !down ? slice[i] : i >= step ? slice[max(i - step, 0)] : 0;
     }
 }
 
@@ -64,18 +64,17 @@ __device__ __forceinline__ SlicedState merge(SlicedState a, SlicedState b) {
     return state;
 }
 
-// Folds one element in.
+// Folds one element in. Infinite ones lie beyond all places, so they need no care here.
 __device__ __forceinline__ void push(SlicedState& state, double x) {
-    const bool finite = fabs(x) < positive_infinity();
-    const SlicedTerm term = exp_slices(finite ? x : 0.0);
-    if (finite && x > state.m) {
+    const SlicedTerm term = exp_slices(x);
+    if (x > state.m) {
         lower(state, gap_of(x, state.m, term.place, state.place));
         state.place = term.place;
     }
     state.m = maximum(state.m, x);
     Limbs<SLICES> digits = digits_of(term);
-    lower(digits.w, finite ? gap_of(state.m, x, state.place, term.place) : SLICES);
-    state.sum[0] += finite;
+    lower(digits.w, gap_of(state.m, x, state.place, term.place));
+    state.sum[0] += fabs(x) < positive_infinity();
 #pragma unroll
     for (int i = 0; i < SLICES; i++) state.sum[i + 1] += digits.w[i];
 }
