@@ -121,13 +121,12 @@ def _quick_logarithms(
 
 
 def _sum(state: SlicedState, place: npt.NDArray[np.int64], row: int) -> _Sum:
-    """Give the sum of a row that has one. Huge numbers that differ are no sum of each other's: only one kind counts."""
+    """Give the sum of a row that has one. Of a huge number it is the count, at a place beyond all others."""
     m, count = float(state.m[row]), int(state.sums[0, row])
     digits = whole_number(state.sums, row)
-    if abs(m) >= HUGE:
-        return _Sum(digits, digits, digits + count, -UNIT, m)
     low, high = digits - (digits >> 230) - 1, digits + count + (digits >> 202) + 1
-    return _Sum(digits, low, high, BITS * int(place[row]) - UNIT, 0.0)
+    huge = abs(m) >= HUGE
+    return _Sum(digits, low, high, (0 if huge else BITS * int(place[row])) - UNIT, m if huge else 0.0)
 
 
 def _logarithm(total: _Sum, dtype: np.dtype[Any]) -> tuple[float, bool]:

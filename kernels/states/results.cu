@@ -24,7 +24,7 @@ struct Decided {
     __device__ __forceinline__ void set(int end, double value) {
         middle = end == MIDDLE ? value : middle;
         low = end == LOW ? value : low;
-        high = end == HIGH ? value : high;
+        high = value;  // which comes last
     }
 };
 
@@ -40,8 +40,7 @@ __device__ __forceinline__ Decided logarithm_of(const SlicedState& state, Format
     const Big whole = {sum.digits.w, 0, 1, false};
     const Big less_one = add(whole, big_of(-1.0));
     const double guess = log_guess(whole);
-    FixedExp inverse = {fixed_of(1u), 0};
-    if (guess > 0.0) inverse = exp_of_minus(fixed_near(guess), guess);
+    const FixedExp inverse = exp_of_minus(fixed_near(guess), guess);
     bool cut = false;
     const Fixed above_one = shift_right(multiply(inverse.w, whole.w), inverse.power, cut);
     Big value = log_of(whole, less_one, guess, above_one);
@@ -84,7 +83,7 @@ __global__ void __launch_bounds__(THREADS)
     undecided[row] = result.low < result.high;
 }
 
-// NaN where there is no sum.
+// 0 where there is no sum.
 template <int THREADS>
 __global__ void __launch_bounds__(THREADS)
     state_totals(double* m,                 // (rows,)
@@ -94,9 +93,7 @@ __global__ void __launch_bounds__(THREADS)
                  double* l_lo) {            // (rows,)
     const long long row = static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x;
     if (row >= rows) return;
-    const SlicedState state = SlicedStates{m, sums, rows}.get(row);
-    Two total = {not_a_number(), 0.0};
-    if (state.sum[0] > 0) total = total_of(state);
+    const Two total = total_of(SlicedStates{m, sums, rows}.get(row));
     l_hi[row] = total.hi;
     l_lo[row] = total.lo;
 }

@@ -2,7 +2,7 @@
 //
 //   share_of    x, (m, l_hi, l_lo) -> T, and whether that is left open for settle_shares (results.cu)
 //
-// l is the sum over exp(m), NaN where there is none. NaN where x > m, which was never folded in.
+// l is the sum over exp(m). NaN where there is none, and where x > m, which was never folded in.
 // A thread does one element; CuPy deals them out. 16-bit types come and go as their bits (Bits<T>::Type), so that the
 // same text serves whatever classes a library has for them.
 // Numerics: float64. CuPy compiles this with flush-to-zero, which float64 and our conversions (in PTX,

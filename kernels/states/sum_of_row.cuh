@@ -9,7 +9,7 @@ constexpr int SUM_UNIT = SLICE_BITS * (SLICES - 1);
 // w 2^power units, 1 <= w < 2; and by what share of itself the truth may lie below and above.
 //
 // Digits leave out less than a unit for each element, and a term misses 2^-204 of itself; where x < 0 it may lie above the
-// truth by 2^-239. Huge numbers stand for 1 exactly.
+// truth by 2^-239.
 struct SumOfRow {
     Big digits;
     double below;
@@ -32,7 +32,6 @@ __device__ __forceinline__ SumOfRow sum_of_row(const SlicedState& state) {
     }
     w.w[SLICES] = static_cast<unsigned>(carry) & LIMB_MASK;
     w.w[SLICES + 1] = static_cast<unsigned>(carry >> LIMB_BITS);
-    const bool huge = fabs(state.m) >= HUGE_FROM;
     // The number less its last 230 bits, and less its last 202.
     const unsigned long long above = static_cast<unsigned long long>(w.w[8]) << 38 |
                                      static_cast<unsigned long long>(w.w[7]) << 8 | w.w[6] >> 22;
@@ -40,13 +39,12 @@ __device__ __forceinline__ SumOfRow sum_of_row(const SlicedState& state) {
     SumOfRow sum;
     sum.digits = normalised(w, FRACTION, 1);
     const double near = near_of(sum.digits.w);
-    const double cut = static_cast<double>(state.sum[0] + (huge ? 0 : above + 1));
-    sum.above = lowered_by(__ddiv_rn(cut, near), sum.digits.power);
-    sum.below = huge ? 0.0 : lowered_by(__ddiv_rn(static_cast<double>(below + 1), near), sum.digits.power);
+    sum.above = lowered_by(__ddiv_rn(static_cast<double>(state.sum[0] + above + 1), near), sum.digits.power);
+    sum.below = lowered_by(__ddiv_rn(static_cast<double>(below + 1), near), sum.digits.power);
     return sum;
 }
 
-// The sum over exp(m) in two words, to 2^-100; m being finite.
+// The sum over exp(m) in two words, to 2^-100; 0 where there is none.
 __device__ __forceinline__ Two total_of(const SlicedState& state) {
     const SlicedTerm term = exp_slices(state.m);
     Two sum = {0.0, 0.0};
