@@ -25,8 +25,8 @@ _THREADS = 128
 # The longest row that 1, 8 and 32 lanes take; longer ones have a block.
 _LANES = ((4, 1), (64, 8), (512, 32))
 # Rows longer than this are cut into parts, a quarter as long: an element takes hundreds of instructions.
-_SPLIT = 4096
-_PART = 1024
+_SPLIT = 8192
+_PART = 2048
 
 
 def fold(layout: Layout, dtype: np.dtype[Any]) -> Plan:

@@ -176,7 +176,7 @@ def _odd_states() -> Iterator[Array]:
         for dtype in ("f2", "f4", "f8"):
             x = _ties(function, dtype, 140)
             yield from _made_of(cupysoft.SoftmaxState.from_array(x, 1), x)
-    x = np.random.default_rng(8).normal(scale=40, size=(2, 4200))
+    x = np.random.default_rng(8).normal(scale=40, size=(2, 8200))
     yield from _made_of(cupysoft.SoftmaxState.from_array(x, 1), x)
     few = [
         [np.nan, 0],
