@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import cupysoft
-from benchmarks import exactness, host_tiers
+from benchmarks import exactness, host_tiers, weighted_tiers
 
 
 @pytest.mark.parametrize("function", exactness.FUNCTIONS)
@@ -34,3 +34,9 @@ def test_tiers_are_counted() -> None:
     assert found["rows"] == 100
     assert found["integers, rows"] == 0
     assert host_tiers.counted("softmax", "float32", 1 << 19, 1 << 12, 1)["doubted, of a million"] < 100
+
+
+def test_tiers_of_weighted_sums_are_counted() -> None:
+    found = weighted_tiers.counted("float64", 4500, 9, 1, "0 to 1")
+    assert (found["rows"], found["last tier, % of rows"]) == (500, 0)
+    assert found["second tier, % of rows"] < 1

@@ -1,8 +1,6 @@
 // The last tier of a weighted row: what its sum is, whatever cancels, for one row that a block has.
 //
-// 1. Which of the equal elements, from the largest down, do not cancel? Their weights are added exactly, as integers. The
-//    first that leave something are the anchor m; if none do, the sum is exactly zero. Each takes a walk; after some that
-//    cancel, fingerprints of all that lies above a bound tell in 64 walks where to go on.
+// 1. The largest element whose weights leave something is the anchor m (anchor.cuh). If there is none, the sum is exactly zero.
 // 2. The sum over b exp(x - m), in numbers of a width (numerics/wide.cuh). The highest term has its place just below the
 //    point, and lower ones are cut off at the last bit:
 //
@@ -17,13 +15,9 @@
 // largest width the nearest number at that width is written; and nothing, if it is too near 0 for its sign to be known: then
 // the tier before has written a zero.
 #pragma once
-#include "any_elements.cuh"
-#include "numerics/fingerprint.cuh"
+#include "anchor.cuh"
 #include "numerics/wide_functions.cuh"
-#include "online/teams.cuh"
-#include "views.cuh"
 
-constexpr int OPEN_SUM_WARPS = 4;
 // Numbers of each warp.
 constexpr int WIDE_NUMBERS = 5;
 // exp(-8192) times a weight of 2^1024 is 2^-10794, so 2^31 such terms lie below 2^-10763. The last bit of the largest width
@@ -32,56 +26,39 @@ constexpr double WIDE_LOWEST = 8192.0;
 // From here on numbers are at least 2048 apart, and 1024 from the middle to the next; the logarithm of a sum of weights is
 // below 767. So nothing lower counts beside the anchor, and the result is the anchor itself.
 constexpr double ANCHOR_ALONE = 0x1p+64;
-// Weights are multiples of 2^-1074, below 2^1024: so many words, with room for a sum of 2^31.
-constexpr int LEAST_POWER = -1074;
-constexpr int WEIGHT_WORDS = 68;
 // A weight is below 2^53 times its power, an exponential below 2: the highest term is below 2^level.
 constexpr int TERM_BITS = 54;
 // A term misses less than 2^33 units.
 constexpr int TERM_MISSED = 33;
-// So many values that cancel are looked at one by one.
-constexpr int FEW_VALUES = 128;
 // Less is not worth a logarithm.
 constexpr int BITS_LEFT = 64;
 
-__device__ __forceinline__ Fingerprint from_lane(const Fingerprint& value, int distance) {
-    return {from_lane(value.wide, distance), from_lane(value.narrow, distance)};
-}
-
 struct OpenSumMemory {
     unsigned numbers[OPEN_SUM_WARPS][WIDE_NUMBERS][MOST_WORDS];
-    unsigned long long weights[WEIGHT_WORDS];
+    AnchorMemory anchor;
     bool decided;
 };
 
 template <bool WEIGHTED, bool SIGNED, typename VIEW>
 class OpenSum {
-    using Team = BlockTeam<OPEN_SUM_WARPS>;
-    static constexpr int OUT = 1 + WEIGHTED;
+    using Row = OpenWeights<WEIGHTED, VIEW>;
+    using Entry = typename Row::Entry;
+    using Team = typename Row::Team;
 
     OpenSumMemory& memory;
-    const VIEW& view;
-    const AnyElements x;
-    const AnyElements b;
+    const Row row;
     const AnyElements out;
     const AnyElements sign;
 
     double m;
     int level;
 
-    struct Entry {
-        double x;
-        double b;
-        __device__ __forceinline__ bool counts() const { return b != 0.0 && x > negative_infinity(); }
-    };
-
   public:
-    __device__ __forceinline__ OpenSum(OpenSumMemory& memory, const VIEW& view, AnyElements x, AnyElements b,
-                                       AnyElements out, AnyElements sign)
-        : memory(memory), view(view), x(x), b(b), out(out), sign(sign) {}
+    __device__ __forceinline__ OpenSum(OpenSumMemory& memory, const Row& row, AnyElements out, AnyElements sign)
+        : memory(memory), row(row), out(out), sign(sign) {}
 
     __device__ __forceinline__ void settle() {
-        const double of_anchor = find_anchor();
+        const double of_anchor = row.find_anchor(memory.anchor, m);
         if (of_anchor == 0.0 || fabs(m) >= ANCHOR_ALONE) {
             if (Team::rank() == 0) write(of_anchor == 0.0 ? negative_infinity() : m, of_anchor);
             return;
@@ -103,86 +80,6 @@ class OpenSum {
     }
 
   private:
-    __device__ __forceinline__ Entry entry(long long column) const {
-        long long place[VIEW::COUNT];
-        view.column_of_all(column, place);
-        return {x.load(place[0]), WEIGHTED ? b.load(place[WEIGHTED ? 1 : 0]) : 1.0};
-    }
-
-    // The largest element whose weights leave something: the sign of what they leave, or 0 if there is none.
-    __device__ __forceinline__ double find_anchor() {
-        m = positive_infinity();
-#pragma unroll 1
-        for (int values = 0;; values++) {
-            for (int i = threadIdx.x; i < WEIGHT_WORDS; i += Team::SIZE) memory.weights[i] = 0;
-            __syncthreads();
-            double next = negative_infinity();
-#pragma unroll 1
-            for (long long column = Team::rank(); column < view.columns; column += Team::SIZE) {
-                const Entry each = entry(column);
-                if (!each.counts()) continue;
-                if (each.x == m) add_weight(each.b);
-                if (each.x < m) next = maximum(next, each.x);
-            }
-            __syncthreads();
-            const double left = sign_of_weights();
-            next = Team::template reduce<Maximum>(next);
-            if (left != 0.0 || next == negative_infinity()) return left;
-            m = next;
-            if (values == FEW_VALUES && !find_value()) return 0.0;
-        }
-    }
-
-    // Moves m down to the largest element, m included, above which nothing is left; false if nothing is left at all.
-    __device__ __forceinline__ bool find_value() {
-        long long some = key_of(negative_infinity());
-        unsigned long long range = static_cast<unsigned long long>(key_of(m)) + 1 - static_cast<unsigned long long>(some);
-        // From `some` on something is left, from some + range on nothing: so they are brought together.
-        if (!leaves_something(some)) return false;
-#pragma unroll 1
-        while (range > 1) {
-            const long long middle = some + static_cast<long long>(range / 2);
-            const bool left = leaves_something(middle);
-            some = left ? middle : some;
-            range = left ? range - range / 2 : range / 2;
-        }
-        m = number_of(some);
-        return true;
-    }
-
-    __device__ __forceinline__ bool leaves_something(long long from_key) const {
-        Fingerprint sum = {0, 0};
-#pragma unroll 1
-        for (long long column = Team::rank(); column < view.columns; column += Team::SIZE) {
-            const Entry each = entry(column);
-            if (each.counts() && key_of(each.x) >= from_key) sum = SumOfFingerprints::join(sum, fingerprint(each.x, each.b));
-        }
-        return !Team::template reduce<SumOfFingerprints>(sum).none();
-    }
-
-    // Integers, so that no order matters; sums of 2^31 parts below 2^32 fit into a word of 64 bits.
-    __device__ __forceinline__ void add_weight(double weight) {
-        const Parts parts = parts_of(weight);
-        const int place = parts.power - LEAST_POWER;
-#pragma unroll 1
-        for (int i = place / 32; i < place / 32 + 3; i++) {
-            const long long part = word_of(parts.size, place, i);
-            if (part != 0) atomicAdd(&memory.weights[i], static_cast<unsigned long long>(parts.negative ? -part : part));
-        }
-    }
-
-    __device__ __forceinline__ double sign_of_weights() const {
-        long long carry = 0;
-        bool any = false;
-#pragma unroll 1
-        for (int i = 0; i < WEIGHT_WORDS; i++) {
-            carry += static_cast<long long>(memory.weights[i]);
-            any |= (carry & 0xffffffffLL) != 0;
-            carry >>= 32;
-        }
-        return carry < 0 ? -1.0 : any || carry > 0 ? 1.0 : 0.0;
-    }
-
     // Whether an element belongs to the sum, and its distance from the anchor.
     __device__ __forceinline__ bool belongs(const Entry& each, Two& gap) const {
         gap = two_sum(m, -each.x);
@@ -193,8 +90,8 @@ class OpenSum {
     __device__ __forceinline__ void find_level() {
         double highest = negative_infinity();
 #pragma unroll 1
-        for (long long column = Team::rank(); column < view.columns; column += Team::SIZE) {
-            const Entry each = entry(column);
+        for (long long column = Team::rank(); column < row.view.columns; column += Team::SIZE) {
+            const Entry each = row.entry(column);
             Two gap;
             if (belongs(each, gap)) highest = maximum(highest, static_cast<double>(parts_of(each.b).power - power_of(gap)));
         }
@@ -209,8 +106,8 @@ class OpenSum {
         const WideRoom room = room_of(warp);
         wide.set(total, 0);
 #pragma unroll 1
-        for (long long column = warp; column < view.columns; column += OPEN_SUM_WARPS) {
-            const Entry each = entry(column);
+        for (long long column = warp; column < row.view.columns; column += OPEN_SUM_WARPS) {
+            const Entry each = row.entry(column);
             Two gap;
             if (!belongs(each, gap)) continue;
             const Parts parts = parts_of(each.b);
@@ -242,7 +139,7 @@ class OpenSum {
         const double sign_of_sum = wide.negative(total) ? -1.0 : 1.0;
         if (wide.negative(total)) wide.negate(total);
         const int length = wide.length(total);
-        const int missed = TERM_MISSED + 64 - __clzll(view.columns);
+        const int missed = TERM_MISSED + 64 - __clzll(row.view.columns);
         if (length < missed + BITS_LEFT) return false;
         unsigned* const mantissa = memory.numbers[1][0];
         unsigned* const result = memory.numbers[1][1];

@@ -40,8 +40,9 @@ __global__ void __launch_bounds__(32 * OPEN_SUM_WARPS, 1)
         long long place[VIEW::COUNT];
         view.row_of_all(first + i, place);
         const Type kind = static_cast<Type>(type);
-        OpenSum<WEIGHTED, SIGNED, VIEW>(memory, view, AnyElements{x, kind} + place[0],
-                                        AnyElements{b, kind} + place[WEIGHTED ? 1 : 0], AnyElements{out, kind} + place[OUT],
+        const OpenWeights<WEIGHTED, VIEW> row = {view, AnyElements{x, kind} + place[0],
+                                                 AnyElements{b, kind} + place[WEIGHTED ? 1 : 0]};
+        OpenSum<WEIGHTED, SIGNED, VIEW>(memory, row, AnyElements{out, kind} + place[OUT],
                                         AnyElements{sign, kind} + place[SIGNED ? OUT + 1 : OUT])
             .settle();
     }
