@@ -137,8 +137,8 @@ def _print_ladder(rungs: Sequence[Any]) -> None:
 
     print("The ladder: float32 kernels, a thread a row, counted on the simulated device\n")
     if not rungs:
-        print("  left out: only the simulated device can count, and it needs a package that is not installed:")
-        print('  pip install llvmlite cuda-bindings "cuda-toolkit[nvrtc,cudart,cccl]"\n')
+        print("  left out: only the simulated device can count, and it needs packages that are not there, or too old:")
+        print('  pip install "llvmlite>=0.50" cuda-bindings "cuda-toolkit[nvrtc,cudart,cccl]"\n')
         return
     header = ["kernel", "reads of x", "of scratch", "bytes/element"]
     header += [f"softmax of {[int(value) for value in row]}" for row in LADDER_ROWS]

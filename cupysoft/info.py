@@ -7,7 +7,7 @@ import os
 import platform
 from typing import Any
 
-from cupysoft.errors import CupysoftError
+from cupysoft.errors import CupysoftError, MissingDependencyError
 from cupysoft.runtime.cache import cache
 
 __all__ = ["collect"]
@@ -54,10 +54,12 @@ def _host() -> str:
 
 def _simulated() -> str:
     """Whether CUDA kernels can run on this CPU, or what is missing."""
+    from cupysoft.simulator.machine import binding
+
     try:
-        import llvmlite.binding as llvm
-    except ImportError:
-        return "not available: pip install llvmlite"
+        llvm = binding()
+    except MissingDependencyError as error:
+        return f"not available: {error}"
     return f"LLVM {'.'.join(map(str, llvm.llvm_version_info))} for {llvm.get_host_cpu_name()}"
 
 

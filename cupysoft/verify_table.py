@@ -80,7 +80,7 @@ def _backends(places: Sequence[str] | None) -> list[Backend]:
             names = ", ".join(each.name.split()[0] for each in present)
             raise MissingDependencyError(
                 f"verify: backend {place!r} is not there; expected one of: {names}. The simulated device comes with "
-                'pip install llvmlite cuda-bindings "cuda-toolkit[nvrtc,cudart,cccl]", a GPU with CuPy'
+                'pip install "llvmlite>=0.50" cuda-bindings "cuda-toolkit[nvrtc,cudart,cccl]", a GPU with CuPy'
             )
         chosen += found
     return chosen

@@ -14,6 +14,7 @@ from types import ModuleType
 import pytest
 
 import cupysoft
+from cupysoft.simulator import machine
 
 ROOT = Path(__file__).parent.parent
 OPTIONAL = ("cupy", "cupyx", "cuda", "llvmlite", "scipy", "ml_dtypes", "hypothesis", "flint")
@@ -78,3 +79,10 @@ def test_setup_names_every_package() -> None:
     listed = set(setup["options"]["packages"].split())
     folders = {".".join(path.parent.relative_to(ROOT).parts) for path in (ROOT / "cupysoft").rglob("__init__.py")}
     assert listed == folders | {"cupysoft.kernels"}
+
+
+def test_setup_asks_for_the_llvmlite_that_the_simulator_needs() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    oldest = ".".join(map(str, machine._OLDEST))
+    assert f"llvmlite>={oldest}" in setup["options.extras_require"]["sim"].split()

@@ -99,14 +99,12 @@ def _device_for(x: Any) -> Any | None:
 
 @functools.cache
 def _device() -> Any | None:
-    """The device on which all such calls run, None where there is no LLVM."""
-    try:
-        import llvmlite.binding  # noqa: F401
+    """The device on which all such calls run, None where there is no LLVM that does."""
+    # Imported here: small arrays, which most are, need none of it.
+    from cupysoft.simulator import Device
+    from cupysoft.simulator.machine import available
 
-        from cupysoft.simulator import Device
-    except ImportError:
-        return None
-    return Device(check=False)
+    return Device(check=False) if available() else None
 
 
 def _settle(name: str, rows: Layout, found: Any, x: Any, out: Any) -> None:

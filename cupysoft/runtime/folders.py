@@ -43,14 +43,20 @@ def folders() -> tuple[Path | None, tuple[Path, ...]]:
         A folder that is safe but not ours to write: what an administrator compiled ahead for all users.
     """
     named = os.environ.get("CUPYSOFT_CACHE_DIR")
-    first = Path(named).expanduser().absolute() if named else default_folder()
-    reason = prepare(first)
+    reason: str | None
+    try:
+        first = Path(named).expanduser().absolute() if named else default_folder()
+    except (RuntimeError, OSError) as error:  # no such user, or a working folder that is no longer there
+        first, reason = Path(named or ""), str(error)
+    else:
+        # without a home "~" stays as it is, and would become a folder wherever the process works
+        reason = prepare(first) if first.is_absolute() else "there is no home folder"
     if reason is None:
         if os.access(first, os.W_OK | os.X_OK):
             return first, ()
         return _fallback(), (first,)
     fallback = _fallback()
-    if named or os.path.exists(first):  # which says no where it may not look
+    if named or (first.is_absolute() and os.path.exists(first)):  # which says no where it may not look
         place = "memory" if fallback is None else str(fallback)
         warnings.warn(
             f"cupysoft: the cache folder {first} is not used: {reason}. Compiled kernels are kept in {place}. "

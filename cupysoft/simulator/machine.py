@@ -6,6 +6,7 @@ import ctypes
 import hashlib
 import itertools
 import json
+import re
 import threading
 from collections.abc import Callable
 from functools import cache
@@ -18,7 +19,10 @@ from .parser import parse
 from .seam import Checks
 from .translate import translate
 
-__all__ = ["ObjectStore", "build", "load", "translator_version"]
+__all__ = ["ObjectStore", "available", "binding", "build", "load", "translator_version"]
+
+#: The oldest llvmlite that will do: the one in setup.cfg.
+_OLDEST = 0, 50
 
 
 class ObjectStore(Protocol):
@@ -32,15 +36,28 @@ class ObjectStore(Protocol):
 
 
 @cache
-def _binding() -> Any:
-    """Import and set up llvmlite."""
+def binding() -> Any:
+    """Import and set up llvmlite.
+
+    Raises
+    ------
+    MissingDependencyError
+        If there is none, or one too old: another package may ask for that, and its LLVM refuses the code made here.
+    """
     try:
+        import llvmlite
         import llvmlite.binding as llvm
     except ImportError as error:
         raise MissingDependencyError(
             f"the simulated device needs llvmlite, which cannot be imported ({error}); "
             "install it with: pip install llvmlite"
         ) from error
+    found = re.match(r"(\d+)\.(\d+)", llvmlite.__version__)
+    if found and tuple(map(int, found.groups())) < _OLDEST:
+        raise MissingDependencyError(
+            f"the simulated device needs llvmlite {_OLDEST[0]}.{_OLDEST[1]} or newer, and {llvmlite.__version__} is "
+            "installed; update it with: pip install --upgrade llvmlite"
+        )
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     # The scheduler of the machine code costs time and spills registers that our order of strips keeps.
@@ -48,9 +65,18 @@ def _binding() -> Any:
     return llvm
 
 
+def available() -> bool:
+    """Whether there is an llvmlite that will do."""
+    try:
+        binding()
+    except MissingDependencyError:
+        return False
+    return True
+
+
 @cache
 def _target_machine(haste: bool = False) -> Any:
-    llvm = _binding()
+    llvm = binding()
     target = llvm.Target.from_triple(llvm.get_process_triple())
     return target.create_target_machine(
         cpu=llvm.get_host_cpu_name(),
@@ -64,18 +90,18 @@ def _target_machine(haste: bool = False) -> Any:
 
 @cache
 def _linker() -> Any:
-    return _binding().create_lljit_compiler(use_jit_link=True)
+    return binding().create_lljit_compiler(use_jit_link=True)
 
 
 @cache
 def _features() -> str:
-    return str(_binding().get_host_cpu_features().flatten())
+    return str(binding().get_host_cpu_features().flatten())
 
 
 @cache
 def translator_version() -> str:
     """Return a hash of the translator's own source and of everything that shapes its code."""
-    llvm = _binding()
+    llvm = binding()
     digest = hashlib.sha256()
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):
@@ -157,7 +183,7 @@ def _find(store: ObjectStore | None, keys: list[str]) -> bytes | None:
 
 def compile_text(text: str, haste: bool = False) -> bytes:
     """Compile an LLVM module to an object file; in haste, to slower code."""
-    llvm = _binding()
+    llvm = binding()
     with _LOCK:
         machine = _target_machine(haste)
         module = llvm.parse_assembly(text)
@@ -178,7 +204,7 @@ def compile_text(text: str, haste: bool = False) -> bytes:
 
 def load(description: dict[str, Any], code: bytes) -> CompiledKernel:
     """Load an object file and return the kernel that it holds."""
-    llvm = _binding()
+    llvm = binding()
     with _LOCK:
         # JITLink puts an object into memory in one piece. MCJIT lets arrays of gigabytes come to lie between code and
         # constants, which the small code model cannot reach across: it then ends the process.

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+import llvmlite
 import numpy as np
 import pytest
 
@@ -16,7 +17,7 @@ from cupysoft.ops import cpu
 from cupysoft.ops.device import strides
 from cupysoft.ops.plans_loops import loops
 from cupysoft.runtime.launch import run
-from cupysoft.simulator import Device
+from cupysoft.simulator import Device, machine
 from tests.bits import assert_same_bits
 
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
@@ -146,8 +147,14 @@ def test_large_arrays_go_to_the_kernels_and_small_ones_do_not() -> None:
     assert_same_bits(large, both("softmax", x, axis=1)[1])
 
 
-def test_without_llvm_the_host_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
+@pytest.mark.parametrize("found", ["nothing", "0.44.0"])
+def test_without_llvm_the_host_computes(monkeypatch: pytest.MonkeyPatch, found: str) -> None:
+    """There is none, or only the old one that another package asks for."""
+    if found == "nothing":
+        monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
+    else:
+        monkeypatch.setattr(llvmlite, "__version__", found)
+    monkeypatch.setattr(machine, "binding", machine.binding.__wrapped__)
     monkeypatch.setattr(cpu, "_device", cpu._device.__wrapped__)
     assert cpu._device() is None
     x = normal((50, 40))

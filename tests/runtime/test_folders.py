@@ -126,3 +126,31 @@ def test_the_default_follows_the_platform(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(sys, "platform", "win32")
     monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
     assert default_folder() == tmp_path / "Local" / "cupysoft" / "cache"
+
+
+@posix
+@pytest.mark.parametrize("named", ["~nobody of that name/cache", "cache"])
+def test_a_name_that_leads_nowhere_is_said_and_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: str
+) -> None:
+    """No such user; and a name below a working folder that was removed."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    monkeypatch.setenv("CUPYSOFT_CACHE_DIR", named)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    with pytest.warns(CacheWarning, match="is not used"):
+        writable, _ = folders()
+    assert writable == tmp_path / f"cupysoft-{os.geteuid()}"
+
+
+@posix
+def test_without_a_home_nothing_is_made_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("CUPYSOFT_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os.path, "expanduser", lambda path: path)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+    assert folders() == (tmp_path / f"cupysoft-{os.geteuid()}", ())
+    assert not (tmp_path / "~").exists()
