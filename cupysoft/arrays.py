@@ -141,8 +141,9 @@ def library_of(value: object) -> Literal["numpy", "cupy", "cuda"]:
     """
     if isinstance(value, (np.ndarray, np.generic, list, tuple, *_SCALARS)):
         return "numpy"
-    cupy = sys.modules.get("cupy")
-    if cupy is not None and isinstance(value, cupy.ndarray):
+    # Without a class where another thread is in the middle of importing CuPy.
+    cupy_array = getattr(sys.modules.get("cupy"), "ndarray", None)
+    if cupy_array is not None and isinstance(value, cupy_array):
         return "cupy"
     dlpack_device = getattr(value, "__dlpack_device__", None)
     if callable(dlpack_device):

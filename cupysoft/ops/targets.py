@@ -44,4 +44,6 @@ def simulated_device() -> Any | None:
     """Give the device of the ``with cupysoft.simulator.Device()`` around the call, or None."""
     # Only who imported the simulator can have made a device current; a plain call need not pay for the import.
     simulator = sys.modules.get("cupysoft.simulator")
-    return None if simulator is None else simulator.current()
+    # Another thread may be in the middle of that import, for a large array; then there is no such device yet.
+    current = getattr(simulator, "current", None)
+    return None if current is None else current()
