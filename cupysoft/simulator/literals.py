@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import struct
+from functools import cache, lru_cache
 
 from .ptx import SIZES
 
@@ -15,6 +16,7 @@ _BITS = {"i1": 1, "half": 16, "bfloat": 16, "float": 32, "double": 64}
 _MANGLED = {"half": "f16", "bfloat": "bf16", "float": "f32", "double": "f64"}
 
 
+@cache
 def llvm_type(ptx_type: str) -> str:
     """Return the LLVM type of one lane: ``s32`` is ``i32``, ``f64`` is ``double``."""
     if ptx_type == "pred":
@@ -22,6 +24,7 @@ def llvm_type(ptx_type: str) -> str:
     return _FLOATS.get(ptx_type) or f"i{8 * SIZES[ptx_type]}"
 
 
+@cache
 def bits_of(type_: str) -> int:
     """Return the width of an LLVM type of one lane."""
     return _BITS.get(type_) or int(type_[1:])
@@ -32,6 +35,7 @@ def mangled(type_: str) -> str:
     return _MANGLED.get(type_, type_)
 
 
+@lru_cache(maxsize=4096)
 def integer(text: str) -> int:
     """Read an integer literal of PTX: decimal, hexadecimal, octal or binary."""
     match = re.fullmatch(r"([+-]?)(0[xX][\da-fA-F]+|0[bB][01]+|\d+)U?", text)
@@ -43,6 +47,7 @@ def integer(text: str) -> int:
     return -value if sign == "-" else value
 
 
+@lru_cache(maxsize=4096)
 def literal(text: str, type_: str) -> str:
     """Write a PTX literal as a constant of the LLVM type `type_`."""
     exact = re.fullmatch(r"(-?)0[fF]([\da-fA-F]{8})|(-?)0[dD]([\da-fA-F]{16})", text)

@@ -23,6 +23,9 @@ _VARIABLE = re.compile(r"(?:\.(?:visible|extern|weak|common)\s+)*\.(?:global|con
 #: One statement that ends with the line.
 _WHOLE = re.compile(r"[^;{}]+;$")
 _LABEL = re.compile(r"\s*([\w$%.]+)\s*:(?!:)")
+_TARGETS = re.compile(r"([\w$]+)\s*:\s*\.branchtargets\s+(.*)")
+_CALLED = re.compile(r"[\w$]+\s*:\s*\.call")
+_OPCODE = re.compile(r"[\w.:]+")
 _LIMITS = re.compile(r"\.(maxntid|reqntid|minnctapersm|maxnreg)\s+([\d,\s]+)")
 
 
@@ -177,13 +180,13 @@ class _Parser:
             self._registers(text)
         elif _VARIABLE.match(text):
             self._local_variable(text)
-        elif targets := re.match(r"([\w$]+)\s*:\s*\.branchtargets\s+(.*)", text):
+        elif targets := _TARGETS.match(text):
             names = tuple(each.strip() for each in targets[2].split(","))
             scope = self.scopes[-1]
             scope.names[targets[1]] = targets[1] + scope.suffix
             scope.tables.append(targets[1] + scope.suffix)
             self.function.branch_targets[targets[1] + scope.suffix] = names
-        elif not text.startswith((".pragma", ".alias")) and not re.match(r"[\w$]+\s*:\s*\.call", text):
+        elif not text.startswith((".pragma", ".alias")) and not _CALLED.match(text):
             self._instruction(text)
 
     def _declaration(self, text: str) -> None:
@@ -228,7 +231,7 @@ class _Parser:
             guard, body = text[1:].split(None, 1)
             negated = guard.startswith("!")
             predicate = Register(self._unique(guard.lstrip("!")))
-        match = re.match(r"[\w.:]+", body)
+        match = _OPCODE.match(body)
         if not match:
             raise ValueError("neither an instruction nor a directive")
         opcode, *modifiers = match[0].split(".")

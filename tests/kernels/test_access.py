@@ -116,11 +116,7 @@ COLUMNS = (3, 9, 33, 101, 1001)
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("columns", COLUMNS)
 def test_the_way_decides_no_bit(device: simulator.Device, dtype: Any, columns: int) -> None:
-    """In float64 too: the order of a sum follows from the length of the row alone.
-
-    A state shows it to the last bit. Each of the functions, whose results are rounded, has its turn with every dtype
-    and with every length.
-    """
+    """In float64 too. Elements come and go alike for all functions: each has its turn with every dtype and length."""
     several = values(columns, dtype)
     function = (cupysoft.softmax, cupysoft.log_softmax, cupysoft.logsumexp)[
         (DTYPES.index(dtype) + COLUMNS.index(columns)) % 3
