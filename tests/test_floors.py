@@ -16,7 +16,7 @@ PACKAGE = ROOT / "cupysoft"
 
 # Floor by floor, from the ground: on each its rooms, in each room its modules, or packages with all that is in them.
 FLOORS: tuple[tuple[tuple[str, ...], ...], ...] = (
-    (("errors", "_version"), ("tables",), ("workers",)),
+    (("errors", "_version"), ("tables",), ("workers",), ("forking",)),
     (("arrays", "attention_layout"), ("runtime.plan", "runtime.limits")),
     (("runtime",),),
     (("simulator",), ("host",)),

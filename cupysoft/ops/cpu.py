@@ -13,6 +13,7 @@ import numpy as np
 from cupysoft import host
 from cupysoft.arrays import Layout, layout
 from cupysoft.errors import MissingDependencyError
+from cupysoft.forking import unforked
 from cupysoft.ops import device_states
 from cupysoft.ops.arguments import address
 from cupysoft.ops.device import is_readable, readable, spread, strides
@@ -100,11 +101,12 @@ def _device_for(x: Any) -> Any | None:
 @functools.cache
 def _device() -> Any | None:
     """The device on which all such calls run, None where there is no LLVM that does."""
-    # Imported here: small arrays, which most are, need none of it.
-    from cupysoft.simulator import Device
-    from cupysoft.simulator.machine import available
+    with unforked():
+        # Imported here: small arrays, which most are, need none of it.
+        from cupysoft.simulator import Device
+        from cupysoft.simulator.machine import available
 
-    return Device(check=False) if available() else None
+        return Device(check=False) if available() else None
 
 
 def _settle(name: str, rows: Layout, found: Any, x: Any, out: Any) -> None:

@@ -30,9 +30,10 @@ class HostTarget:
     def array(self, function: str, argument: str, value: object) -> Any:
         """Turn a sequence, scalar or array into a plain ndarray."""
         if _masks(value):
+            nothing = "-numpy.inf" if argument in ("x", "a") else "0"
             raise DtypeError(
                 f"{function}: {argument} is, or holds, a masked array, whose mask would be ignored; expected a plain "
-                f"array. Write -inf over what is masked, as {argument}.filled(-numpy.inf) does"
+                f"array. Write over what is masked what counts for nothing, as {argument}.filled({nothing}) does"
             )
         try:
             array = np.asarray(value)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from cupysoft.errors import CompileError, MissingDependencyError
+from cupysoft.forking import unforked
 from cupysoft.runtime import nvrtc
 from cupysoft.runtime.cache import cache, digest
 from cupysoft.runtime.compiled import Compiled, Kind, packed, unpacked
@@ -52,6 +53,7 @@ _kept: dict[str, Compiled] = {}
 _locks: dict[str, threading.Lock] = {}
 
 
+@unforked()
 def compile(
     code: str,
     *,

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import LaunchError
+from ..forking import unforked
 from ..runtime.cache import cache
 from ..runtime.compile import Compiled
 from ..runtime.resources import Resources
@@ -212,7 +213,7 @@ class LoadedModule:
         """
         fast = fast and not check and not drawn
         key = name, check, fast, drawn, fast and linear
-        with self._lock:
+        with unforked(), self._lock:
             found = self._kernels.get(key)
             if found is None or found.outgrown:
                 checks = Checked() if check else None

@@ -10,6 +10,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
+from ..forking import unforked
 from .arguments import Region
 from .checks.layout import ALLOCATION_FIELDS, FIRST_ALLOCATION, WINDOW_SHIFT, AllocationField, window
 from .fresh import flags_at
@@ -34,7 +35,7 @@ class Variables:
 
     def require(self, variables: Sequence[Variable], checked: bool) -> list[int]:
         """Addresses of `variables`, which come into being where they are new."""
-        with self._lock:
+        with unforked(), self._lock:
             for variable in variables:
                 if variable.name not in self._storage:
                     self._create(variable)

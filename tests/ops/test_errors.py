@@ -57,7 +57,7 @@ def test_masked_arrays(function: Any) -> None:
 def test_weights_of_a_wrong_kind() -> None:
     with pytest.raises(DtypeError, match="logsumexp: b has dtype object"):
         cupysoft.logsumexp([1.0], b=np.array([1], "O"))
-    with pytest.raises(DtypeError, match="logsumexp: b is, or holds, a masked array"):
+    with pytest.raises(DtypeError, match=r"logsumexp: b is, or holds, a masked array.* b\.filled\(0\)"):
         cupysoft.logsumexp([1.0], b=np.ma.ones(1))
 
 
