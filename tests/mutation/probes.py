@@ -308,5 +308,8 @@ PROBES = (
     Probe("attention, bfloat16, one query", _attended(BFLOAT16, (1, 700), (64, 64))),
     Probe("attention, three products", _attended("f4", (40, 90), (33, 32)), seed=9),
     Probe("attention, float64", _attended("f8", (20, 70), (16, 24)), seed=10),
+    Probe("attention, float16, one stage", _attended("f2", (70, 150), (256, 128))),
+    Probe("attention, float16, wide values", _attended("f2", (70, 150), (32, 128))),
+    Probe("attention, float64, one stage", _attended("f8", (70, 70), (128, 128))),
     Probe("attention in parts", _attended("f4", (3, 2100), (16, 16), precision="ieee")),
 )
