@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from cupysoft.workers import thread_count
+from cupysoft.workers import handed_over, thread_count
 
 __all__ = ["for_each", "ieee_arithmetic"]
 
@@ -44,7 +44,12 @@ def for_each(task: Callable[[_Item], _Result], items: Iterable[_Item], *, parall
     if threads == 1 or inside:
         with ieee_arithmetic():
             return [task(item) for item in items]
-    return list(_pool(os.getpid(), threads).map(quiet, items))
+    jobs = handed_over(_pool(os.getpid(), threads), [functools.partial(quiet, item) for item in items])
+    try:
+        return [job.result() for job in jobs] + [quiet(item) for item in items[len(jobs) :]]
+    finally:
+        for job in jobs:
+            job.cancel()
 
 
 @contextmanager

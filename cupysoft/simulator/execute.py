@@ -10,9 +10,10 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
-from ..workers import thread_count
+from ..workers import handed_over, thread_count
 from .context import Slot, Status
 from .stagnation import Stagnation, Watch
 from .workspace import Workspace
@@ -26,6 +27,7 @@ _RESIDENT = 4096
 _RESIDENT_BYTES = 1 << 29
 #: How long blocks below a failed one may go on before they are stopped: they may wait for it for ever.
 _GRACE_SECONDS = 2.0
+_FENV_BYTES = 512  # more than any C library's fenv_t
 
 
 @cache
@@ -35,8 +37,8 @@ def _pool(process: int, threads: int) -> ThreadPoolExecutor:
 
 
 @cache
-def _environment() -> tuple[Callable[..., int], ctypes.c_void_p] | None:
-    """``fesetenv`` and the default floating-point environment, where the C library has them."""
+def _environment() -> tuple[Any, ctypes.c_void_p] | None:
+    """The library of ``fesetenv``, and the default floating-point environment, where C has them."""
     found = ctypes.util.find_library("m")
     if os.name != "posix" or found is None:
         return None
@@ -45,16 +47,30 @@ def _environment() -> tuple[Callable[..., int], ctypes.c_void_p] | None:
         default = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.in_dll(library, "_FE_DFL_ENV")))
     else:
         default = ctypes.c_void_p(-1)  # FE_DFL_ENV of glibc and musl
-    library.fesetenv.argtypes = [ctypes.c_void_p]
-    return library.fesetenv, default
+    library.fesetenv.argtypes = library.fegetenv.argtypes = [ctypes.c_void_p]
+    return library, default
 
 
 def _default_arithmetic() -> None:
     """Round to nearest and keep subnormal numbers in this thread, whatever another library has set."""
     environment = _environment()
     if environment is not None:
-        set_environment, default = environment
-        set_environment(default)
+        library, default = environment
+        library.fesetenv(default)
+
+
+def _here(work: Callable[[], None]) -> None:
+    """Do in this thread what is for those of the pool, and leave its arithmetic as it was."""
+    environment = _environment()
+    before = ctypes.create_string_buffer(_FENV_BYTES)
+    if environment is not None:
+        environment[0].fegetenv(before)
+    _default_arithmetic()
+    try:
+        work()
+    finally:
+        if environment is not None:
+            environment[0].fesetenv(before)
 
 
 class Schedule:
@@ -135,7 +151,10 @@ def execute(
     """
     used: list[Workspace] = []
     pool = _pool(os.getpid(), thread_count())
-    jobs = [pool.submit(_work, schedule, run, workspace, used, stagnation) for _ in range(threads)]
+    work = partial(_work, schedule, run, workspace, used, stagnation)
+    jobs = handed_over(pool, [work] * threads)
+    if not jobs:
+        _here(work)
     try:
         _await(jobs, schedule)
     except BaseException:

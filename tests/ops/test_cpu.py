@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from array import array
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -22,6 +24,7 @@ from cupysoft.runtime.launch import run
 from cupysoft.simulator import Device, machine
 from tests.bits import assert_same_bits
 
+ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
 WAYS: tuple[cpu.Way, ...] = ("kernels", "host")
 
@@ -170,6 +173,32 @@ def test_another_thread_may_be_importing(module: str, monkeypatch: pytest.Monkey
     monkeypatch.setitem(sys.modules, module, ModuleType(module))
     assert cupysoft.softmax(np.zeros(2)).tolist() == [0.5, 0.5]
     assert cupysoft.softmax(array("d", [0, 0])).tolist() == [0.5, 0.5]
+
+
+AT_THE_END = """
+import atexit, threading
+import numpy as np, cupysoft
+from cupysoft.ops import cpu
+
+def late():
+    for way in ("kernels", "host"):
+        with cpu.only(way):
+            print(int(cupysoft.softmax(x, 1).sum()))
+
+def outlive():
+    threading.main_thread().join()
+    late()
+
+x = np.full((1024, 512), np.log(np.float32(2)))
+cupysoft.softmax(x, 1)
+atexit.register(late)
+threading.Thread(target=outlive).start()
+"""
+
+
+def test_threads_and_functions_that_outlive_the_main_thread_may_call() -> None:
+    done = subprocess.run([sys.executable, "-c", AT_THE_END], cwd=ROOT, capture_output=True, text=True)
+    assert (done.stdout.split(), done.stderr) == (["1024"] * 4, "")
 
 
 def test_threads_may_call_at_the_same_time() -> None:
