@@ -65,9 +65,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _number(text: str) -> int:
     try:
-        return int(float(text))
+        number = int(float(text))
     except (ValueError, OverflowError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number, as 1e7 is") from None
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1, as 1e7 is")
+    return number
 
 
 def _info(options: argparse.Namespace) -> int:

@@ -141,6 +141,12 @@ def test_compile_leaves_out_bfloat16_where_nothing_knows_it(
     assert cli.main([*words, "--dtype", "bfloat16"]) == 1
 
 
+@pytest.mark.parametrize("operation", ["softmax", "attention"])
+def test_compile_says_what_an_architecture_looks_like(operation: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["compile", "--arch", "hopper", "--operation", operation]) == 1
+    assert "arch must look like" in capsys.readouterr().err
+
+
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         cli.main(["--version"])

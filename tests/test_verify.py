@@ -89,7 +89,14 @@ def test_what_is_not_there_is_named(words: list[str], says: str, capsys: pytest.
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("elements", ["0", "-3", "inf"])
+def test_to_compare_nothing_is_no_verification(elements: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["verify", f"--elements={elements}"])
+    assert "at least 1" in capsys.readouterr().err
+
+
 def test_a_number_of_elements_may_be_written_in_any_way(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         cli.main(["verify", "--elements", "many"])
-    assert "'many' is not a number, as 1e7 is" in capsys.readouterr().err
+    assert "'many' is not a number of at least 1, as 1e7 is" in capsys.readouterr().err

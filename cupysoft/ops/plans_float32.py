@@ -27,7 +27,8 @@ def prefers_float32(dtype: np.dtype[Any], arch: str) -> bool:
     arch : str
         Architecture, such as ``"sm_90"`` or ``"90"``.
     """
-    number = int(re.sub(r"\D", "", arch))
+    # What names no architecture is refused when it comes to compiling.
+    number = int("0" + re.sub(r"\D", "", arch))
     return number >= _OLDEST and (dtype.itemsize == 2 or (dtype.itemsize == 4 and number not in _FAST_FLOAT64))
 
 
