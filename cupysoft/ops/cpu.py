@@ -28,6 +28,9 @@ Way: TypeAlias = Literal["host", "kernels"]
 # Arrays of fewer elements are done sooner by `host` (benchmarks/softmax.py).
 _LEAST_ELEMENTS = 1 << 15
 
+# Elements of rows in doubt that are copied at a time.
+_SETTLED_ELEMENTS = 1 << 20
+
 _chosen: ContextVar[Way | None] = ContextVar("cupysoft.ops.cpu", default=None)
 _plan = functools.lru_cache(1024)(loops)
 
@@ -76,8 +79,9 @@ def computed(name: str, x: Any, axes: tuple[int, ...], out: Any) -> bool:
     except MissingDependencyError:  # no compiler, and this kernel is not in the cache
         return False
     found = np.flatnonzero(is_open)
-    if found.size:
-        _settle(name, rows, found, source, target)
+    at_once = max(1, _SETTLED_ELEMENTS // rows.columns)
+    for begin in range(0, found.size, at_once):
+        _settle(name, rows, found[begin : begin + at_once], source, target)
     if target is not out:
         out[...] = target
     return True

@@ -112,6 +112,7 @@ def test_a_difference_that_is_not_a_float64() -> None:
 @pytest.mark.parametrize("axis", [0, 1, (0, 2)])
 def test_rows_left_open_are_settled(function: str, axis: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cpu, "_plan", partial(loops, all_open=True))
+    monkeypatch.setattr(cpu, "_SETTLED_ELEMENTS", 150)
     x = normal((6, 70, 5))
     for rows in (x, x[:, ::-1]):
         ours, true = both(function, rows, axis=axis)
