@@ -5,7 +5,6 @@ Of each family the instantiations that need most registers, or differ most. `pyt
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import numpy as np
@@ -68,13 +67,11 @@ def kernels_of(
 
 def compiled(kernel: KernelRef, arch: str) -> tuple[Any, Any]:
     """Compile, and see that nothing spills; give the machine code and what it takes."""
-    begin = time.process_time()
     path, name = kernel.source, kernel.name
     made = compile(source(path), name=path, arch=arch, names=(name,), kind="cubin", options=("--ptxas-options=-v",))
     found = resources(made.log)[made.names[name]]
     assert not found.spills
     assert found.stack == 0
-    assert time.process_time() - begin < 10
     return disassembled(made.code)[made.names[name]], found
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import _thread
 import platform
+import signal
 import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -19,6 +21,15 @@ FOREVER = r"""
 extern "C" __global__ void forever(int* x) { while (atomicAdd(x, 0) == 0) { } }"""
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Let SIGINT raise KeyboardInterrupt, even where a shell in the background has it ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("check", [True, False])
 def test_a_kernel_that_never_ends_can_be_interrupted(check: bool) -> None:
     kernel = simulator.RawKernel(FOREVER, "forever")
