@@ -45,7 +45,7 @@ def main() -> int:
             print(f"[{len(found)}/{len(wanted)}] {_line(verdict)}", flush=True)
     reasons = tomllib.loads(REASONS.read_text(encoding="utf-8"))
     if options.write:
-        options.write.write_text(_table(found, reasons), encoding="utf-8")
+        options.write.write_text(_table(found, reasons, sys.argv[1:]), encoding="utf-8")
     unexplained = [each for each in found if each.end == "survived" and each.mutant.name not in reasons]
     for each in unexplained:
         print(f"survived, and no reason is known: {each.mutant.name} (line {each.mutant.site.line})", file=sys.stderr)
@@ -57,7 +57,7 @@ def _line(verdict: Verdict) -> str:
     return f"{verdict.mutant.site.line} {verdict.mutant.name}: {verdict.end}{by}"
 
 
-def _table(found: Sequence[Verdict], reasons: dict[str, str]) -> str:
+def _table(found: Sequence[Verdict], reasons: dict[str, str], arguments: Sequence[str]) -> str:
     """Give the result as a page: counts by kind, then those that live on."""
     ends: dict[str, Counter[str]] = {}
     for each in found:
@@ -66,7 +66,7 @@ def _table(found: Sequence[Verdict], reasons: dict[str, str]) -> str:
     lines = [
         "# Mutants of the kernels",
         "",
-        "`python -m tests.mutation --write tests/mutation/RESULT.md` made this page.",
+        f"`python -m tests.mutation {' '.join(arguments)}` made this page.",
         "",
     ]
     lines += ["| taken away | " + " | ".join(groups) + " |", "|---" * (len(groups) + 1) + "|"]
