@@ -6,7 +6,7 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-from cupysoft.arrays import layout
+from cupysoft.arrays import Layout, layout
 from cupysoft.ops import plans
 from cupysoft.ops import plans_fast as fast_plans
 from cupysoft.ops.arguments import address
@@ -14,7 +14,7 @@ from cupysoft.ops.plans_float32 import prefers_float32
 from cupysoft.runtime.launch import run
 from cupysoft.runtime.plan import Plan
 
-__all__ = ["logsumexp", "plan_logsumexp", "plan_softmax", "readable", "softmax", "spread", "strides"]
+__all__ = ["logsumexp", "plan_logsumexp", "plan_softmax", "readable", "rows_of", "softmax", "spread", "strides"]
 
 # The widest access of a kernel; a higher alignment is of no use.
 WIDEST = 16
@@ -51,15 +51,14 @@ def logsumexp(
 
 def plan_softmax(x: Any, axes: tuple[int, ...], out: Any, *, log: bool, arch: str) -> Plan:
     """Plan softmax, or its logarithm, for an architecture; only the places of the elements are looked at."""
-    rows = layout(x.shape, axes, [strides(x), strides(out)])
+    rows = rows_of("LogSoftmax" if log else "Softmax", x, axes, out)
     in_place, float32 = address(x) == address(out), prefers_float32(x.dtype, arch)
     return _softmax_plan(rows, x.dtype, alignments(x, out), log=log, in_place=in_place, float32=float32)
 
 
 def plan_fast(function: str, x: Any, axes: tuple[int, ...], out: Any) -> Plan | None:
     """Plan an operation of one input in float32, where that is faster than the exact kernels."""
-    steps = strides(out) if out.ndim == x.ndim and function != "LogSumExp" else spread(strides(out), axes, x.ndim)
-    return _fast_plan(function, layout(x.shape, axes, [strides(x), steps]), x.dtype, alignments(x, out))
+    return _fast_plan(function, rows_of(function, x, axes, out), x.dtype, alignments(x, out))
 
 
 def plan_logsumexp(inputs: Sequence[Any], axes: tuple[int, ...], results: Sequence[Any]) -> Plan:
@@ -73,6 +72,12 @@ def plan_logsumexp(inputs: Sequence[Any], axes: tuple[int, ...], results: Sequen
         weighted=len(inputs) > 1,
         signed=len(results) > 1,
     )
+
+
+def rows_of(function: str, x: Any, axes: tuple[int, ...], out: Any) -> Layout:
+    """See x and out of an operation of one input as rows and columns; a LogSumExp has one result for each row."""
+    steps = spread(strides(out), axes, x.ndim) if function == "LogSumExp" else strides(out)
+    return layout(x.shape, axes, [strides(x), steps])
 
 
 def strides(array: Any) -> tuple[int, ...]:
