@@ -1,14 +1,17 @@
 """Take away every barrier, fence, wait and predicate of ``kernels/`` in turn, and see who notices.
 
-    python -m tests.mutation [--only PATTERN] [--kind barrier] [--workers 2] [--write tests/mutation/RESULT.md]
+    python -m tests.mutation [--only PATTERN] [--kind barrier] [--workers 2] [--keep FILE]
+                             [--write tests/mutation/RESULT.md]
 
 A mutant is killed by a wrong value or by a report of the simulator's checks. Every one that is not is listed with the
-reason that ``reasons.toml`` gives for it; one without a reason makes the exit status 1. All of it takes an hour or two.
+reason that ``reasons.toml`` gives for it; one without a reason makes the exit status 1. All of it takes some hours:
+what ``--keep`` names remembers each verdict, and a run that was stopped goes on from there.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import re
 import sys
@@ -30,26 +33,48 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="PATTERN", help="regular expression that file names contain")
     parser.add_argument("--kind", action="append", choices=("barrier", "fence", "wait", "predicate"))
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--keep", type=Path, metavar="FILE", help="file of verdicts, which are not asked for again")
     parser.add_argument("--write", type=Path, help="file for the table of results")
     options = parser.parse_args()
     folder = sources.kernels_folder()
     paths = [path for path in sorted(folder.rglob("*.cu*")) if re.search(options.only, str(path.relative_to(folder)))]
     wanted = [each for each in mutants(paths) if not options.kind or each.site.kind in options.kind]
-    with tempfile.TemporaryDirectory() as cache:
-        os.environ["CUPYSOFT_CACHE_DIR"] = cache
-        known = expected(workers=options.workers)
-        print(f"{len(wanted)} mutants", flush=True)
-        found = []
-        for verdict in verdicts(wanted, known, options.workers):
-            found.append(verdict)
-            print(f"[{len(found)}/{len(wanted)}] {_line(verdict)}", flush=True)
+    kept = _kept(options.keep)
+    found = [Verdict(each, *kept[each.name]) for each in wanted if each.name in kept]
+    missing = [each for each in wanted if each.name not in kept]
+    if missing:
+        with tempfile.TemporaryDirectory() as cache:
+            os.environ["CUPYSOFT_CACHE_DIR"] = cache
+            known = expected(workers=options.workers)
+            print(f"{len(missing)} mutants, {len(found)} known", flush=True)
+            for verdict in verdicts(missing, known, options.workers):
+                found.append(verdict)
+                print(f"[{len(found)}/{len(wanted)}] {_line(verdict)}", flush=True)
+                _keep(options.keep, verdict)
+    found.sort(key=lambda each: (each.mutant.path, each.mutant.site.start))
     reasons = tomllib.loads(REASONS.read_text(encoding="utf-8"))
     if options.write:
         options.write.write_text(_table(found, reasons, sys.argv[1:]), encoding="utf-8")
-    unexplained = [each for each in found if each.end == "survived" and each.mutant.name not in reasons]
+    unexplained = [
+        each for each in found if each.end in ("survived", "not reached") and each.mutant.name not in reasons
+    ]
     for each in unexplained:
         print(f"survived, and no reason is known: {each.mutant.name} (line {each.mutant.site.line})", file=sys.stderr)
     return 1 if unexplained else 0
+
+
+def _kept(path: Path | None) -> dict[str, tuple[str, str]]:
+    """Read what earlier runs found out, by the mutants' names."""
+    if path is None or not path.exists():
+        return {}
+    lines = map(json.loads, path.read_text(encoding="utf-8").splitlines())
+    return {name: (end, by) for name, end, by in lines}
+
+
+def _keep(path: Path | None, verdict: Verdict) -> None:
+    if path is not None:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps([verdict.mutant.name, verdict.end, verdict.by]) + "\n")
 
 
 def _line(verdict: Verdict) -> str:

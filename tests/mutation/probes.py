@@ -7,12 +7,9 @@ is for the other tests to show.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-import ml_dtypes
 import numpy as np
-import numpy.typing as npt
 
 import cupysoft
 from cupysoft import simulator
@@ -22,63 +19,11 @@ from cupysoft.ops.ladder import RUNGS
 from cupysoft.ops.plans_loops import loops
 from cupysoft.runtime.launch import run
 from cupysoft.testing.near_ties import weighted_tie
-from tests.near_ties import NEAR_TIES
+from tests.mutation.probe import BFLOAT16, FUNCTIONS, Array, Probe, near_tie_rows, special_rows
+from tests.mutation.probes_attention import ATTENTION
+from tests.mutation.probes_states import STATES
 
-__all__ = ["PROBES", "Probe"]
-
-Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Probe:
-    """A call, and how to make its result comparable.
-
-    Attributes
-    ----------
-    name : str
-    call : callable
-        Gives arrays.
-    seed : int or None
-        Of the device that checks it.
-    """
-
-    name: str
-    call: Callable[[], Iterator[Array]]
-    seed: int | None = None
-
-    def run(self) -> list[bytes]:
-        """Give the bits of all results, NaN as one value."""
-        with simulator.Device(check=True, seed=self.seed):
-            return [_bits(each) for each in self.call()]
-
-
-def _bits(array: Array) -> bytes:
-    array = np.asarray(array)
-    if array.dtype.kind in "bu":
-        return array.tobytes()
-    parts = (array.real, array.imag) if array.dtype.kind == "c" else (array,)
-    return b"".join(np.where(np.isnan(part), np.nan, part).astype(part.dtype).tobytes() for part in parts)
-
-
-FUNCTIONS = (cupysoft.softmax, cupysoft.log_softmax, cupysoft.logsumexp)
-BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
-# Rows that are decided by what is infinite, NaN, equal, far apart, or nearly cancels.
-SPECIAL = [
-    [np.inf, 0, 1], [-np.inf] * 3, [-np.inf, 0, -np.inf], [np.nan, 1, np.inf], [np.inf, np.inf, -np.inf], [0, 0, 0],
-    [-0.0, 0, -1e4], [0, -30, -60], [0, -40, -700], [3, -1, 2], [-1.5, -0.25251291, -900], [88, 90, 1000],
-    [-98, -101, 3],
-]  # fmt: skip
-
-
-def _rows(dtype: Any, columns: int, seed: int = 0) -> Array:
-    """Make rows that begin with what is special and go on with what is not."""
-    rng = np.random.default_rng([seed, columns])
-    rows = rng.normal(size=(len(SPECIAL) + 4, columns)) * 6
-    head = np.array(SPECIAL)[:, : min(columns, 3)]
-    rows[: len(SPECIAL)] -= 20
-    rows[: len(SPECIAL), : head.shape[1]] = head
-    rows[6, 3:] = -np.inf
-    return rows.astype(dtype)
+__all__ = ["PROBES"]
 
 
 def _all(x: Array, axis: Any, functions: Any = FUNCTIONS) -> Iterator[Array]:
@@ -87,11 +32,11 @@ def _all(x: Array, axis: Any, functions: Any = FUNCTIONS) -> Iterator[Array]:
 
 
 def _rows_of(dtype: Any, columns: int, take: Callable[[Array], Array] = lambda x: x) -> Callable[[], Iterator[Array]]:
-    return lambda: _all(take(_rows(dtype, columns)), 1)
+    return lambda: _all(take(special_rows(dtype, columns)), 1)
 
 
 def _columns_of(dtype: Any, columns: int) -> Callable[[], Iterator[Array]]:
-    return lambda: _all(np.ascontiguousarray(np.repeat(_rows(dtype, columns), 3, axis=0).T), 0)
+    return lambda: _all(np.ascontiguousarray(np.repeat(special_rows(dtype, columns), 3, axis=0).T), 0)
 
 
 def _long(dtype: Any, shape: tuple[int, int], axis: int, start: int = 0) -> Callable[[], Iterator[Array]]:
@@ -117,19 +62,11 @@ def _views() -> Iterator[Array]:
     yield from _all(x[:, ::3, ::2, ::2], (1, 2, 3))
 
 
-def _ties(function: str, dtype: Any, columns: int) -> Array:
-    """Make rows with one result next to a tie, in the middle."""
-    name = np.dtype(dtype).name
-    ties = [row for known, kind, _, row in NEAR_TIES if (known, kind) == (function, name) and len(row) < columns / 2]
-    x = np.full((len(ties), columns), -np.inf)
-    for line, row in zip(x, ties, strict=True):
-        line[columns // 2 :][: len(row)] = row
-    return x.astype(dtype)
-
-
 def _doubtful(dtype: Any, columns: int) -> Callable[[], Iterator[Array]]:
     """Of all threads that share a row, one sees that the row is in doubt."""
-    return lambda: (result for each in FUNCTIONS for result in _all(_ties(each.__name__, dtype, columns), 1, (each,)))
+    return lambda: (
+        result for each in FUNCTIONS for result in _all(near_tie_rows(each.__name__, dtype, columns), 1, (each,))
+    )
 
 
 def _loops(dtype: Any, columns: int, *, in_place: bool = False) -> Callable[[], Iterator[Array]]:
@@ -139,7 +76,7 @@ def _loops(dtype: Any, columns: int, *, in_place: bool = False) -> Callable[[], 
         device = simulator.current()
         assert device is not None
         for function, name in zip(FUNCTIONS, ("Softmax", "LogSoftmax", "LogSumExp"), strict=True):
-            x = np.concatenate([_rows(dtype, columns), _ties(function.__name__, dtype, columns)])
+            x = np.concatenate([special_rows(dtype, columns), near_tie_rows(function.__name__, dtype, columns)])
             out = x if in_place else device.empty(x.shape[:1] if name == "LogSumExp" else x.shape, x.dtype)
             steps = (1, 0) if name == "LogSumExp" else (columns, 1)
             rows = layout(x.shape, (1,), [(columns, 1), steps])
@@ -157,54 +94,18 @@ def _loops(dtype: Any, columns: int, *, in_place: bool = False) -> Callable[[], 
 def _ladder() -> Iterator[Array]:
     device = simulator.current()
     for rung in RUNGS:
-        yield ladder_softmax(rung, _rows("f4", 7)[:3], device)
+        yield ladder_softmax(rung, special_rows("f4", 7)[:3], device)
         yield ladder_softmax(rung, np.random.default_rng(1).normal(size=(130, 5)).astype("f4"), device)
 
 
-def _states() -> Iterator[Array]:
-    for dtype in ("f2", "f4", "f8"):
-        for columns in (3, 40, 700):
-            x = _rows(dtype, columns)
-            state = cupysoft.SoftmaxState.from_array(x[:, :13], 1).update(x[:, 13:])
-            state = state.merge(cupysoft.SoftmaxState.from_array(x[:, :5] - 3, 1))
-            yield from _made_of(state, x)
-            yield state.softmax(x + 1)
+def _fast(dtype: str, columns: int) -> Callable[[], Iterator[Array]]:
+    def call() -> Iterator[Array]:
+        x = special_rows(dtype, columns)
+        x[-1] = np.nan
+        for view in (x, x[:, 1:], x[:, ::2]):
+            yield from (function(view, axis=1, precision="fast") for function in FUNCTIONS)
 
-
-def _odd_states() -> Iterator[Array]:
-    """Near ties, in parts, and rows of few elements that are infinite, huge, equal, alone, or nearly cancel."""
-    for function in ("softmax", "logsumexp"):
-        for dtype in ("f2", "f4", "f8"):
-            x = _ties(function, dtype, 140)
-            yield from _made_of(cupysoft.SoftmaxState.from_array(x, 1), x)
-    x = np.random.default_rng(8).normal(scale=40, size=(2, 8200))
-    yield from _made_of(cupysoft.SoftmaxState.from_array(x, 1), x)
-    few = [
-        [np.nan, 0],
-        [np.inf, 0],
-        [-np.inf, -np.inf],
-        [-np.inf, 2],
-        [0.5, 0.5],
-        [0, -80],
-        [0, -200],
-        [-1, -0.4586751],
-    ]
-    few += [[2.0**61, 2.0**61], [2.0**61, -1], [-1e300, -1e301], [-3e18, -2e18], [1e18, 1e18 - 128], [0.0, -0.0]]
-    x = np.array(few)
-    first, second = (cupysoft.SoftmaxState.from_array(part, 1) for part in np.split(x, 2, axis=1))
-    for state in (first, first.merge(second), second.merge(first), second.merge(second)):
-        yield from _made_of(state, x)
-    tie = np.full((1, 1), 0.5, "f2")
-    state = cupysoft.SoftmaxState.from_array(tie, 1)
-    for _ in range(25):
-        state = state.merge(state)
-    yield from _made_of(state, tie)
-
-
-def _made_of(state: cupysoft.SoftmaxState, x: Array) -> Iterator[Array]:
-    yield from state._arrays
-    yield from state.logsumexp(return_undecided=True)
-    yield from state.softmax(x, return_undecided=True)
+    return call
 
 
 def _weighted(dtype: str, shape: tuple[int, int], axis: int) -> Callable[[], Iterator[Array]]:
@@ -247,26 +148,6 @@ def _cancelling() -> Iterator[Array]:
     yield from cupysoft.logsumexp(a, axis=1, b=np.repeat([1.0, -1.0, 1.0], [200, 200, 1]), return_sign=True)
 
 
-def _attended(
-    dtype: Any, lengths: tuple[int, int], dims: tuple[int, int], **options: Any
-) -> Callable[[], Iterator[Array]]:
-    """Two heads with a mask, of which one query attends to nothing, and values that are not finite where none looks."""
-
-    def call() -> Iterator[Array]:
-        rng = np.random.default_rng([*lengths, *dims])
-        shapes = (2, lengths[0], dims[0]), (2, lengths[1], dims[0]), (2, lengths[1], dims[1])
-        q, k, v = (rng.normal(size=shape).astype(dtype) for shape in shapes)
-        mask = rng.random((lengths[0], lengths[1])) < 0.8
-        mask[0], mask[:, lengths[1] // 2] = False, False
-        k[:, lengths[1] // 2], v[:, lengths[1] // 2] = np.inf, np.nan
-        yield from cupysoft.attention(q, k, v, mask=mask, return_lse=True, **options)
-        yield from cupysoft.attention(
-            q, v[..., : dims[0]] if dims[0] <= dims[1] else k, k, causal=True, return_lse=True
-        )
-
-    return call
-
-
 PROBES = (
     Probe("ladder", _ladder),
     *(Probe(f"rows of 33, {dtype}", _rows_of(dtype, 33)) for dtype in ("f2", BFLOAT16, "f4", "f8")),
@@ -284,6 +165,7 @@ PROBES = (
     *(Probe(f"loops over {n}, {dtype}", _loops(dtype, n)) for n in (9, 100) for dtype in ("f2", "f4", "f8")),
     *(Probe(f"loops over {n} in place", _loops("f4", n, in_place=True), seed=11) for n in (9, 100)),
     Probe("views", _views),
+    *(Probe(f"fast rows of {n}, {dtype}", _fast(dtype, n)) for n in (3, 33, 699, 700, 9000) for dtype in ("f2", "f4")),
     Probe("rows in shared memory", _long("f4", (3, 8200), 1)),
     Probe("rows in shared memory, side by side", _long("f4", (1, 8202), 1, start=1), seed=3),
     Probe("rows walked twice", _long("f4", (1, 12100), 1)),
@@ -294,8 +176,7 @@ PROBES = (
     Probe("columns of 20 in float64", _columns_of("f8", 20)),
     Probe("columns walked twice", _long("f4", (300, 35), 0)),
     Probe("columns in parts", _long("f4", (4100, 9), 0)),
-    Probe("states", _states),
-    Probe("odd states", _odd_states),
+    *STATES,
     *(
         Probe(f"weights, {dtype}, {shape}, axis {axis}", _weighted(dtype, shape, axis), seed)
         for dtype in ("f4", "f8", "c8", "c16")
@@ -303,14 +184,5 @@ PROBES = (
     ),
     Probe("weights in doubt", _cancelling),
     *(Probe(f"weights in parts, {dtype}", _weighted(dtype, (1, 20000), 1)) for dtype in ("f4", "c8")),
-    Probe("attention, ieee", _attended("f4", (35, 70), (20, 20), precision="ieee", softcap=5.0), seed=7),
-    Probe("attention, float16", _attended("f2", (70, 150), (40, 64), window=(60, None))),
-    Probe("attention, float16, drawn", _attended("f2", (70, 150), (64, 64)), seed=8),
-    Probe("attention, bfloat16, one query", _attended(BFLOAT16, (1, 700), (64, 64))),
-    Probe("attention, three products", _attended("f4", (40, 90), (33, 32)), seed=9),
-    Probe("attention, float64", _attended("f8", (20, 70), (16, 24)), seed=10),
-    Probe("attention, float16, one stage", _attended("f2", (70, 150), (256, 128))),
-    Probe("attention, float16, wide values", _attended("f2", (70, 150), (32, 128))),
-    Probe("attention, float64, one stage", _attended("f8", (70, 70), (128, 128))),
-    Probe("attention in parts", _attended("f4", (3, 2100), (16, 16), precision="ieee")),
+    *ATTENTION,
 )
