@@ -45,6 +45,15 @@ def test_errors_are_no_larger_than_scipys(function: str, where: str, rows: int, 
         assert our_error.mean() <= max(their_error.mean(), 0.05) + slack
 
 
+@pytest.mark.parametrize("where", DEVICES)
+def test_logsumexp_is_nearer_than_scipys(where: str) -> None:
+    x = np.random.default_rng(9).normal(size=(4000, 100)).astype(np.float32)
+    with place(where):
+        ours = cupysoft.logsumexp(x, axis=-1, precision="fast")
+    true = cupysoft.logsumexp(x, axis=-1)
+    assert ulp_distance(ours, true).mean() < 0.5 * ulp_distance(scipy.special.logsumexp(x, axis=-1), true).mean()
+
+
 @pytest.mark.parametrize("where", DEVICES[:2])
 @pytest.mark.parametrize("dtype", [np.float16, ml_dtypes.bfloat16])
 @pytest.mark.parametrize("function", FUNCTIONS)
