@@ -16,21 +16,34 @@ __all__ = ["ATTENTION"]
 
 
 def _attended(
-    dtype: Any, lengths: tuple[int, int], dims: tuple[int, int], **options: Any
+    dtype: Any, lengths: tuple[int, int], dims: tuple[int, int], bias: str | None = None, **options: Any
 ) -> Callable[[], Iterator[Array]]:
-    """Two heads with a mask, of which one query attends to nothing, and values that are not finite where none looks."""
+    """Two heads of three sequences, of which one is empty; what is not finite is where none looks, then where one does.
+
+    First with a mask, by which one query attends to nothing, then by places alone.
+    """
 
     def call() -> Iterator[Array]:
         rng = np.random.default_rng([*lengths, *dims])
-        shapes = (2, lengths[0], dims[0]), (2, lengths[1], dims[0]), (2, lengths[1], dims[1])
+        shapes = (3, 2, lengths[0], dims[0]), (3, 1, lengths[1], dims[0]), (3, 2, lengths[1], dims[1])
         q, k, v = (rng.normal(size=shape).astype(dtype) for shape in shapes)
-        mask = rng.random((lengths[0], lengths[1])) < 0.8
+        kv_lengths = np.array([[lengths[1]], [0], [lengths[1] - 9]])
+        mask = rng.random(lengths) < 0.8
         mask[0], mask[:, lengths[1] // 2] = False, False
-        k[:, lengths[1] // 2], v[:, lengths[1] // 2] = np.inf, np.nan
-        yield from cupysoft.attention(q, k, v, mask=mask, return_lse=True, **options)
-        yield from cupysoft.attention(
-            q, v[..., : dims[0]] if dims[0] <= dims[1] else k, k, causal=True, return_lse=True
-        )
+        added = None
+        if bias:
+            added = rng.normal(size=(2, *lengths)).astype(bias)
+            added[..., 1::5] = -np.inf
+        k[..., lengths[1] // 2, :], v[..., lengths[1] // 2, :] = np.inf, np.nan
+        k[2, ..., -9:, :], v[2, ..., -9:, :] = np.nan, np.inf
+        yield from cupysoft.attention(q, k, v, mask=mask, kv_lengths=kv_lengths, return_lse=True, bias=added, **options)
+        window = (lengths[1] // 3, 3)
+        yield from cupysoft.attention(q, k, v, causal=True, window=window, kv_lengths=kv_lengths, return_lse=True)
+        k[..., lengths[1] // 2, :] = 0
+        yield from cupysoft.attention(q, k, v, causal="top-left", scale=0.7, return_lse=True)
+        v[..., lengths[1] // 2, :] = 1
+        q[0, 0, 0], q[0, 1, -1] = np.inf, np.nan
+        yield cupysoft.attention(q, k, v)
 
     return call
 
@@ -69,12 +82,12 @@ def _pointwise() -> Iterator[Array]:
 
 
 ATTENTION = (
-    Probe("attention, ieee", _attended("f4", (35, 70), (20, 20), precision="ieee", softcap=5.0), seed=7),
-    Probe("attention, float16", _attended("f2", (70, 150), (40, 64), window=(60, None))),
+    Probe("attention, ieee", _attended("f4", (35, 70), (20, 20), precision="ieee", bias="f4", softcap=5.0), seed=7),
+    Probe("attention, float16", _attended("f2", (70, 150), (40, 64), bias="f8", window=(60, None))),
     Probe("attention, float16, drawn", _attended("f2", (70, 150), (64, 64)), seed=8),
     Probe("attention, bfloat16, one query", _attended(BFLOAT16, (1, 700), (64, 64))),
-    Probe("attention, three products", _attended("f4", (40, 90), (33, 32)), seed=9),
-    Probe("attention, float64", _attended("f8", (20, 70), (16, 24)), seed=10),
+    Probe("attention, three products", _attended("f4", (40, 90), (33, 32), softcap=3.0), seed=9),
+    Probe("attention, float64", _attended("f8", (20, 70), (16, 24), bias="f8"), seed=10),
     Probe("attention, float16, one stage", _attended("f2", (70, 150), (256, 128))),
     Probe("attention, float16, wide values", _attended("f2", (70, 150), (32, 128))),
     Probe("attention, float64, one stage", _attended("f8", (70, 70), (128, 128))),
