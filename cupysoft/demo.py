@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -64,11 +65,14 @@ class Backend:
 
     def call(self, operation: str, *args: Any, **kwargs: Any) -> Any:
         """Call an operation of the package there."""
-        function = getattr(cupysoft, operation)
+        with self.place():
+            return getattr(cupysoft, operation)(*args, **kwargs)
+
+    def place(self) -> AbstractContextManager[Any]:
+        """Have the calls of a with statement run there, on arrays that `put` has taken there."""
         if self.name.startswith("GPU"):
-            return function(*args, **kwargs)
-        with self.device or cpu.only(self.way):
-            return function(*args, **kwargs)
+            return nullcontext()
+        return self.device or cpu.only(self.way)
 
 
 @dataclass(frozen=True)

@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from cupysoft import SoftmaxState
 from cupysoft.demo import Backend
 from cupysoft.testing import quick_reference
 from cupysoft.testing.trouble import FAMILIES, WEIGHTS, draw, draw_weights
 
-__all__ = ["FUNCTIONS", "LENGTHS", "WEIGHTED", "Count", "Step", "sweep"]
+__all__ = ["FUNCTIONS", "LENGTHS", "STATE", "WEIGHTED", "Count", "Step", "sweep"]
 
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
 
 WEIGHTED = "logsumexp with b"
+
+#: What a state says of rows that came in parts.
+STATE = ("SoftmaxState.softmax", "SoftmaxState.logsumexp")
 
 #: Lengths of rows: one for each way in which kernels hold a row, and no more, since each is compiled.
 LENGTHS = (1, 3, 37, 200, 1000, 5000, 20000)
@@ -35,7 +39,7 @@ class Count:
     elements : int
         Elements of the input.
     results : int
-        Results that were compared.
+        Results that were compared; those that a state calls undecided are not.
     mismatches : int
         Results whose bits are not those of the correctly rounded value; all NaNs count as one value.
     """
@@ -88,7 +92,7 @@ def sweep(
         rng = np.random.default_rng([seed, i])
         kind = _weighted if weighted else _of
         counts += kind(share, rng, family, dtype, backends)
-        seen = sum(count.elements for count in counts if count.backend == backends[0].name) if backends else 0
+        seen = elements * (i + 1) // len(pairs)
         wrong = sum(count.mismatches for count in counts)
         progress(Step(i + 1, len(pairs), f"{dtype.name}, {family}", seen, wrong))
     return counts
@@ -108,15 +112,33 @@ def _shapes(elements: int, rng: np.random.Generator) -> Iterator[tuple[int, int]
 def _of(
     elements: int, rng: np.random.Generator, family: str, dtype: np.dtype[Any], backends: Sequence[Backend]
 ) -> list[Count]:
-    found = {(function, backend.name): [0, 0, 0] for function in FUNCTIONS for backend in backends}
+    found = {(function, backend.name): [0, 0, 0] for function in (*FUNCTIONS, *STATE) for backend in backends}
     for shape in _shapes(elements, rng):
         x = draw(family, rng, shape, dtype)
-        for function in FUNCTIONS:
-            true = getattr(quick_reference, function)(x, 1)
-            for backend in backends:
+        cuts = np.sort(rng.integers(0, shape[1] + 1, size=2))
+        true = {function: getattr(quick_reference, function)(x, 1) for function in FUNCTIONS}
+        for backend in backends:
+            for function in FUNCTIONS:
                 ours = backend.get(backend.call(function, backend.put(x), axis=1))
-                _add(found[function, backend.name], x.size, [(ours, true)])
+                _add(found[function, backend.name], x.size, [(ours, true[function])])
+            for name, (ours, undecided) in zip(STATE, _in_parts(backend, x, cuts), strict=True):
+                wanted = true[name.removeprefix("SoftmaxState.")]
+                _add(found[name, backend.name], x.size, [(ours[~undecided], wanted[~undecided])])
     return [Count(function, dtype.name, backend, family, *numbers) for (function, backend), numbers in found.items()]
+
+
+def _in_parts(backend: Backend, x: Any, cuts: Any) -> Iterator[tuple[Any, Any]]:
+    """Give the softmax and the logsumexp of rows from a state of their parts, each with what is undecided."""
+    parts = [backend.put(np.ascontiguousarray(part)) for part in np.split(x, cuts, axis=1)]
+    with backend.place():
+        first, *others = parts
+        state = SoftmaxState.from_array(others[0], axis=1).update(others[1])
+        state = state.merge(SoftmaxState.from_array(first, axis=1))
+        shares = [state.softmax(part, return_undecided=True) for part in parts]
+        log_sum = state.logsumexp(return_undecided=True)
+    results, undecided = zip(*shares, strict=True)
+    yield np.concatenate([*map(backend.get, results)], axis=1), np.concatenate([*map(backend.get, undecided)], axis=1)
+    yield backend.get(log_sum[0]), backend.get(log_sum[1])
 
 
 def _weighted(

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import cupysoft
 from cupysoft import cli
 from cupysoft.demo import Backend
 from cupysoft.testing.trouble import FAMILIES, WEIGHTS
-from cupysoft.verify import FUNCTIONS, LENGTHS, WEIGHTED, Count, _shapes, sweep
+from cupysoft.verify import FUNCTIONS, LENGTHS, STATE, WEIGHTED, Count, _shapes, sweep
 from cupysoft.verify_table import table
 
 HOST = Backend("host", None)
@@ -20,7 +21,7 @@ HOST = Backend("host", None)
 def test_the_command_prints_a_table_of_zeros(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["verify", "--elements", "2e3", "--seed", "5", "--backend", "host"]) == 0
     shown = capsys.readouterr()
-    assert all(name in shown.out for name in (*FUNCTIONS, WEIGHTED, *FAMILIES, *WEIGHTS, "host float64"))
+    assert all(name in shown.out for name in (*FUNCTIONS, *STATE, WEIGHTED, *FAMILIES, *WEIGHTS, "host float64"))
     assert shown.out.rstrip().endswith(" results compared, 0 mismatches")
     steps = shown.err.splitlines()
     assert len(steps) == 4 * (len(FAMILIES) + len(WEIGHTS))
@@ -49,6 +50,18 @@ def test_one_bit_is_found(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
     assert {c.family for c in wrong} == set(FAMILIES)
     assert cli.main(words) == 1
     assert "0 mismatches" not in capsys.readouterr().out.splitlines()[-1]
+
+
+def test_a_state_with_a_bit_off_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = cupysoft.SoftmaxState.logsumexp
+
+    def wrong(state: cupysoft.SoftmaxState, *, return_undecided: bool) -> Any:
+        found, undecided = right(state, return_undecided=True)
+        return np.nextafter(found, np.inf, dtype=found.dtype), undecided
+
+    monkeypatch.setattr(cupysoft.SoftmaxState, "logsumexp", wrong)
+    counts = sweep(500, 1, [HOST], [np.dtype("f4")])
+    assert {count.function for count in counts if count.mismatches} == {STATE[1]}
 
 
 def test_the_same_seed_draws_the_same_input() -> None:
