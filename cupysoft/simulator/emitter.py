@@ -51,8 +51,6 @@ class Emitter(Strips):
         Whether chance decides what the manual leaves open: orders of lanes, approximate results.
     followed : frozenset of str
         Registers with a companion that tells where nothing was written to them.
-    carry : Value or None
-        The carry (``i1``; of a difference: nothing borrowed) that the last ``.cc`` instruction of the block left.
     """
 
     def __init__(self, module: ModuleText, layout: Layout, checks: Checks) -> None:
@@ -80,7 +78,6 @@ class Emitter(Strips):
         self._active: Value | None = None
         self._guarded: Value | None = None
         self._guard = None
-        self.carry: Value | None = None
 
     def begin_instruction(self, instruction: Instruction, index: int) -> None:
         """Make `instruction`, with its guard, the current one."""

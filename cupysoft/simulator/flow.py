@@ -9,6 +9,7 @@ from ..errors import SimulatorError
 from .ptx import Address, Function, Immediate, Instruction, Label, Negated, Operand, Pair, Register, Symbol, Vector
 
 __all__ = [
+    "CARRY",
     "Block",
     "Flow",
     "analyse",
@@ -26,9 +27,13 @@ _NO_DESTINATION = frozenset(
     + ("trap", "brkpt", "nanosleep", "cp", "discard", "applypriority", "pmevent", "setmaxnreg", "griddepcontrol")
 )
 _ENDS = frozenset(("bra", "brx", "exit", "ret", "trap", "nanosleep"))
-#: Accesses to memory, and instructions that need the carry of an earlier one.
 _ACCESSES = frozenset(("ld", "ldu", "st", "atom", "red", "cp", "ldmatrix", "stmatrix"))
+#: Instructions that read the carry.
 _CARRIED = frozenset(("addc", "subc", "madc"))
+#: The condition code register, which PTX never names: the carry (of a difference: that nothing was borrowed).
+CARRY = Register("%cc.cf")
+#: What `_separated` adds to the modifiers of the half of a ``bar.red`` that has no destination.
+_ARRIVAL = "arrival"
 _WARP = frozenset(("shfl", "vote", "match", "redux", "elect"))
 #: Opcodes that every lane of the warp executes together; they have no operand for the lanes that take part.
 _WHOLE_WARP = frozenset(("mma", "ldmatrix", "stmatrix", "movmatrix"))
@@ -70,6 +75,8 @@ class Flow:
 def analyse(kernel: Function, fine: bool = False) -> Flow:
     """Cut `kernel` into basic blocks and find what lives across them; `fine` ones begin at accesses to memory, too."""
     code, labels = _separated(kernel)
+    if any(_leaves_carry(each) or each.opcode in _CARRIED for each in code):
+        kernel.registers[CARRY.name] = "pred"
     starts = _starts(code, labels, set(_accesses(code)) if fine else set())
     number = {start: index for index, start in enumerate(starts)}
     number[len(code)] = len(starts)
@@ -119,7 +126,7 @@ def _separated(kernel: Function) -> tuple[list[Instruction], dict[str, int]]:
             code.append(instruction)
         if is_block_barrier(instruction) and instruction.has("red"):
             bare = replace(code[-1], operands=(code[-1].operands[0],))
-            code[-1] = replace(code[-1], operands=code[-1].operands[1:])
+            code[-1] = replace(code[-1], operands=code[-1].operands[1:], modifiers=(*instruction.modifiers, _ARRIVAL))
             modifiers = ("result", *(each for each in instruction.modifiers if each != "red"))
             number = code[-1].operands[0]
             code.append(replace(bare, modifiers=modifiers, operands=(bare.operands[0], number)))
@@ -137,12 +144,9 @@ def _needs_branch(instruction: Instruction) -> bool:
 
 
 def _accesses(code: list[Instruction]) -> Iterator[int]:
-    """Return the accesses to memory that other threads may touch, but no place where a carry is waiting."""
-    carry = False
-    for index in range(len(code) - 1, -1, -1):
-        instruction = code[index]
-        carry = instruction.opcode in _CARRIED or (carry and not instruction.has("cc"))
-        if instruction.opcode in _ACCESSES and not carry and not instruction.has("param", "const", "local"):
+    """Return the accesses to memory that other threads may touch."""
+    for index, instruction in enumerate(code):
+        if instruction.opcode in _ACCESSES and not instruction.has("param", "const", "local"):
             yield index
 
 
@@ -194,10 +198,21 @@ def definitions(instruction: Instruction) -> Iterator[Register]:
     """Return the registers that an instruction writes."""
     if instruction.opcode == "mbarrier" and not isinstance(instruction.operands[0], Register):
         return
-    if instruction.opcode not in _NO_DESTINATION or instruction.has("result"):
+    if instruction.opcode not in _NO_DESTINATION or instruction.has("result") or _counts(instruction):
         yield from _destinations(instruction.operands[0] if instruction.operands else None)
     elif instruction.opcode == "call" and instruction.operands and isinstance(instruction.operands[0], Vector):
         yield from _destinations(instruction.operands[0])
+    if _leaves_carry(instruction):
+        yield CARRY
+
+
+def _leaves_carry(instruction: Instruction) -> bool:
+    return instruction.has("cc")
+
+
+def _counts(instruction: Instruction) -> bool:
+    """Tell whether an instruction is a whole ``bar.red``, which writes its first operand."""
+    return instruction.opcode in ("bar", "barrier") and instruction.has("red") and not instruction.has(_ARRIVAL)
 
 
 def uses(instruction: Instruction) -> Iterator[Register]:
@@ -208,6 +223,8 @@ def uses(instruction: Instruction) -> Iterator[Register]:
     if instruction.predicate is not None:
         yield instruction.predicate
         yield from definitions(instruction)
+    if instruction.opcode in _CARRIED:
+        yield CARRY
     operands = instruction.operands
     if any(True for _ in definitions(instruction)) and not isinstance(operands[0], Address):
         operands = operands[1:]

@@ -168,6 +168,17 @@ def test_barriers_that_reduce(device: simulator.Device) -> None:
 
 
 @every_device
+def test_a_count_on_one_of_two_paths(device: simulator.Device) -> None:
+    """The register of the result holds a constant on the other path."""
+    y = ints(2, 40)
+    body = """int n = 7; if (blockIdx.x) n = __syncthreads_count(threadIdx.x & 1);
+    y[blockIdx.x * 40 + threadIdx.x] = n;"""
+    launch(device, body, [y], grid=2, block=40)
+    assert set(y[0]) == {7}
+    assert set(y[1]) == {20}
+
+
+@every_device
 def test_named_barriers_let_producers_go_on(device: simulator.Device) -> None:
     """``bar.arrive`` does not wait; the consumers of a register-named barrier do."""
     y = ints(2, 32)

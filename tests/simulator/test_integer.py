@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 
+from cupysoft import simulator
+from tests.simulator.devices import every_device, launch
 from tests.simulator.harness import Form
 from tests.simulator.python_integers import WIDTH, check, clamp, signed, truncated
 
@@ -97,6 +100,30 @@ def test_carry() -> None:
     forms["no borrow"], cases["no borrow"] = Form(borrow, "rrrr"), lambda a, b, c: c + (a >= b)
     forms["mad"], cases["mad"] = Form(asm, "rrrrr"), product
     check(cases, forms)
+
+
+@every_device
+def test_the_carry_outlives_guards_branches_and_accesses(device: simulator.Device) -> None:
+    """A long addition, limb by limb in a loop that lanes leave at different times; some take the carry back."""
+    rng = np.random.default_rng(5)
+    x = rng.choice(np.array([0, 1, 2**31, 2**32 - 1], np.uint32), (2, 6, 32))
+    y = np.zeros((7, 32), np.uint32)
+    body = """int i = threadIdx.x; unsigned zero = 0, s;
+    asm volatile("add.cc.u32 %0, %1, %1;" : "=r"(s) : "r"(zero));
+    #pragma unroll 1
+    for (int k = 0; k <= i % 6; k++) {
+        asm volatile("addc.cc.u32 %0, %1, %2;" : "=r"(s) : "r"(x[k * 32 + i]), "r"(x[192 + k * 32 + i]));
+        y[k * 32 + i] = s;
+    }
+    asm volatile("{ .reg .pred p; setp.gt.s32 p, %1, 20; @p add.cc.u32 %0, %2, %2; addc.u32 %0, %2, %2; }"
+                 : "=r"(s) : "r"(i), "r"(zero));
+    y[192 + i] = s;"""
+    launch(device, body, [x, y], parameters="const unsigned* x, unsigned* y")
+    for i in range(32):
+        limbs = [sum(int(each[k, i]) << 32 * k for k in range(i % 6 + 1)) for each in x]
+        total = sum(limbs)
+        assert [int(each) for each in y[: i % 6 + 1, i]] == [total >> 32 * k & 0xFFFFFFFF for k in range(i % 6 + 1)]
+        assert y[6, i] == (total >> 32 * (i % 6 + 1) if i <= 20 else 0)
 
 
 def halves(function: Callable[[int, int], int], width: int = 16, signs: bool = True) -> Callable[[int, int], int]:

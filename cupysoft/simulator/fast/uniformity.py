@@ -58,8 +58,6 @@ def _differs(instruction: Instruction, varying: set[str], own: tuple[str, ...]) 
         return any(register.name in varying for register in _of(mask))
     if family in _FOREIGN and instruction.opcode != "activemask":
         return True
-    if instruction.opcode in ("addc", "subc", "madc") or instruction.has("cc"):
-        return True  # the carry is no register
     if instruction.has("local"):
         return True  # each thread has a memory of its own, and its own address of it
     for each in _leaves(instruction.operands):

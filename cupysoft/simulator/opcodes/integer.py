@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..flow import CARRY
 from ..ptx import SIZES, Instruction, type_of
 from . import opcode
 from .vector import Vector, halves, joined, read, select, sources, write
@@ -33,7 +34,7 @@ def add_sub(e: Emitter, i: Instruction) -> None:
 
 
 def _with_carry(e: Emitter, a: Vector, b: Vector, subtract: bool, take: bool, leave: bool) -> Vector:
-    """Add or subtract with the block's carry taken in, left behind, or both.
+    """Add or subtract with the carry taken in, left behind, or both.
 
     As in the hardware a difference is ``a + ~b + carry``: the carry is set where nothing was
     borrowed. The compiler's 128-bit division relies on that: it reads it with ``addc``.
@@ -44,13 +45,13 @@ def _with_carry(e: Emitter, a: Vector, b: Vector, subtract: bool, take: bool, le
         b = ~b if subtract else b
         result = a + b
         carry = result.compare("ult", a)
-        if take and e.carry is not None:
-            step = Vector(e, "i1", e.carry)
+        if take:
+            step = read(e, CARRY, "pred")
             # The step itself carries only where every bit is set.
             carry = carry | (step & result.compare("eq", -1))
             result = result + step.to(result.type)
     if leave:
-        e.carry = carry.value
+        write(e, CARRY, carry, "pred")
     return result
 
 
