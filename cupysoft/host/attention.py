@@ -108,11 +108,15 @@ class _Call:
         count = task.stop - task.first
         q = np.zeros((len(task.entries), padded(count), self.q.shape[-1]))
         q[:, :count] = _each(self.q, task, where)
-        rows = Rows(len(task.entries), count, self.v.shape[-1], plain=self.plain)
-        for first in range(low.min() // TILE * TILE, high.max() + 1, TILE):
-            stop = min(first + TILE, self.k.shape[-2])
-            self._fold(rows, q, task, where, (first, stop), low, high)
-        o, lse = rows.result()
+
+        def walked(*, lowered: bool = False) -> Rows:
+            rows = Rows(len(task.entries), count, self.v.shape[-1], plain=self.plain, lowered=lowered)
+            for first in range(low.min() // TILE * TILE, high.max() + 1, TILE):
+                stop = min(first + TILE, self.k.shape[-2])
+                self._fold(rows, q, task, where, (first, stop), low, high)
+            return rows
+
+        o, lse = walked().result(lambda: walked(lowered=True))
         _write(o, self.out, task, where)
         if self.lse is not None:
             _write(lse, self.lse, task, where)

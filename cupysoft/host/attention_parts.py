@@ -14,7 +14,7 @@ from cupysoft.host.rounding import store
 from cupysoft.host.threads import ieee_arithmetic
 from cupysoft.host.words import FloatArray
 
-__all__ = ["Part", "attention_part", "finish_attention", "join_attention"]
+__all__ = ["Part", "attention_part", "finish_attention", "join_attention", "merge_attention"]
 
 
 class Part(NamedTuple):
@@ -33,14 +33,11 @@ def attention_part(o: npt.NDArray[Any], lse: npt.NDArray[Any]) -> Part:
 def join_attention(first: Part, second: Part) -> Part:
     """Give the part of the keys of both."""
     with ieee_arithmetic():
-        m = np.maximum(first.m, second.m)
+        m, weights = _weighed(first, second)
         total, o = np.zeros_like(first.total), np.zeros_like(first.o)
-        for part in (first, second):
-            empty = np.isneginf(part.m)
-            weight = np.where(empty, 0.0, np.exp(part.m - m))
+        for part, weight in zip((first, second), weights, strict=True):
             total += weight * part.total
-            # What an empty part holds does not matter.
-            o += weight[..., None] * np.where(empty[..., None], 0.0, part.o)
+            o += weight[..., None] * _known(part)
         return Part(m, total, o)
 
 
@@ -50,3 +47,29 @@ def finish_attention(part: Part, out: npt.NDArray[Any], lse: npt.NDArray[Any]) -
         empty = np.isneginf(part.m)
         store(np.where(empty[..., None], 0.0, part.o / np.where(empty, 1.0, part.total)[..., None]), out)
         store(np.where(np.isinf(part.m), part.m, part.m + np.log(part.total)), lse)
+
+
+def merge_attention(first: Part, second: Part, out: npt.NDArray[Any], lse: npt.NDArray[Any]) -> None:
+    """Write the result over the keys of two results, as the parts that they stand for, to `out` and `lse`.
+
+    What outputs are multiplied by adds up to 1, so that the largest numbers do not overflow.
+    """
+    with ieee_arithmetic():
+        m, weights = _weighed(first, second)
+        total = weights[0] + weights[1]
+        o = np.zeros_like(first.o)
+        for part, weight in zip((first, second), weights, strict=True):
+            o += (weight / np.where(total == 0, 1.0, total))[..., None] * _known(part)
+        store(o, out)
+        store(np.where(np.isinf(m), m, m + np.log(total)), lse)
+
+
+def _weighed(first: Part, second: Part) -> tuple[FloatArray, list[FloatArray]]:
+    """Give the larger exponent, and what the sums of each part are multiplied by."""
+    m = np.maximum(first.m, second.m)
+    return m, [np.where(np.isneginf(part.m), 0.0, np.exp(part.m - m)) for part in (first, second)]
+
+
+def _known(part: Part) -> FloatArray:
+    """Give the outputs of a part; what an empty one holds does not matter."""
+    return np.where(np.isneginf(part.m)[..., None], 0.0, part.o)

@@ -30,6 +30,12 @@ KEYS = {True: 128, False: 32}
 """Terms of an output that are summed in one go."""
 
 
+LOWERED = 2.0**-64
+"""What weights are multiplied by where their sum with values leaves the range of float64."""
+
+LARGEST = np.finfo(np.float64).max
+
+
 def padded(rows: int) -> int:
     """Give the next multiple of `LANES`."""
     return -(-rows // LANES) * LANES
@@ -60,14 +66,15 @@ class Rows:
     Attributes
     ----------
     m, l : ndarray
-        (entries, rows, 1); each entry of the batch has keys and values of its own.
+        (entries, rows, 1); each entry of the batch has keys and values of its own. Lowered weights lower l and o alike.
     o : ndarray
         (entries, rows filled up to a multiple of LANES, value_dim).
     """
 
-    def __init__(self, entries: int, rows: int, value_dim: int, *, plain: bool) -> None:
+    def __init__(self, entries: int, rows: int, value_dim: int, *, plain: bool, lowered: bool = False) -> None:
         self.rows = rows
         self._keys = KEYS[plain]
+        self._lowered = lowered
         self.m = np.full((entries, rows, 1), -np.inf)
         self.l = np.zeros((entries, rows, 1))
         self.o = np.zeros((entries, padded(rows), value_dim))
@@ -97,6 +104,8 @@ class Rows:
         anchor = np.where(np.isneginf(m), 0.0, m)
         s -= anchor
         np.exp(s, out=s)
+        if self._lowered:
+            s *= LOWERED
         total = np.add.reduce(s, axis=2, keepdims=True)
         if (m != self.m).any():
             factor = np.exp(self.m - anchor)
@@ -117,10 +126,23 @@ class Rows:
                 self._infinite += np.where(count > 0, special, 0.0)
         return np.where(np.isfinite(values), values, 0.0)
 
-    def result(self) -> tuple[FloatArray, FloatArray]:
-        """Give the outputs (entries, rows, value_dim) and lse (entries, rows); 0 and -inf where there was no key."""
-        o = self.o[:, : self.rows] / np.where(self.l == 0, 1.0, self.l)
+    def result(self, lowered: Callable[[], Rows]) -> tuple[FloatArray, FloatArray]:
+        """Give the outputs (entries, rows, value_dim) and lse (entries, rows); 0 and -inf where there was no key.
+
+        Parameters
+        ----------
+        lowered : callable
+            Gives the same rows with lowered weights. It is called where a sum left the range, as no mean does.
+        """
+        o = self._means()
+        beyond = ~np.isfinite(o) & np.isfinite(self.m)
+        if beyond.any():
+            np.copyto(o, np.clip(lowered()._means(), -LARGEST, LARGEST), where=beyond)
         if self._infinite is not None:
             o += self._infinite
         lse = np.where(np.isposinf(self.m), np.inf, self.m + np.log(self.l))
         return o, lse[..., 0]
+
+    def _means(self) -> FloatArray:
+        """Give the outputs as far as values are finite."""
+        return self.o[:, : self.rows] / np.where(self.l == 0, 1.0, self.l)

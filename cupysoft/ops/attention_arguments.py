@@ -102,7 +102,7 @@ def _real_number(function: str, argument: str, value: Any, expected: str) -> flo
         return None
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value[()]
-    if isinstance(value, (bool, np.bool_, complex)) or not isinstance(value, (int, float, np.number)):
+    if isinstance(value, (bool, np.timedelta64)) or not isinstance(value, (int, float, np.integer, np.floating)):
         # An array of CuPy is not read: that would wait for the device.
         kind = type(value)
         raise DtypeError(f"{function}: {argument} is a {kind.__module__}.{kind.__qualname__}; expected {expected}")

@@ -123,9 +123,8 @@ class HostTarget:
         return host.join_attention(host.Part(*first), host.Part(*second))
 
     def merge_attention(self, first: tuple[Any, Any], second: tuple[Any, Any], out: Any, lse: Any) -> None:
-        """Compute it in NumPy."""
-        parts = (host.attention_part(*result) for result in (first, second))
-        host.finish_attention(host.join_attention(*parts), out, lse)
+        """Compute in NumPy."""
+        host.merge_attention(host.attention_part(*first), host.attention_part(*second), out, lse)
 
     def finish_attention(self, part: PartArrays, out: Any, lse: Any) -> None:
         """Compute in NumPy."""

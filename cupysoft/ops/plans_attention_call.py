@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from cupysoft.arrays import MAX_AXES
-from cupysoft.attention_layout import ROLES, AttentionLayout, Role
+from cupysoft.attention_layout import ROLES, AttentionLayout, AttentionOptions, Role
 from cupysoft.ops.plans_weighted import element_type
 from cupysoft.runtime.plan import Argument
 
@@ -15,6 +17,8 @@ __all__ = ["KernelCall", "count_of", "heads_as_queries", "padded", "width_of"]
 
 # Numbers of batch axes that kernels are compiled for. More axes than the last are compiled for as they come.
 _AXES = (1, 2, MAX_AXES)
+# To make an exponent of two of a score.
+_LOG2_E = 1 / math.log(2)
 # Further than any key: what stands for no limit at all.
 _OPEN = 1 << 40
 # The widest access of a thread.
@@ -69,14 +73,14 @@ class KernelCall:
             _distance(options.left), _distance(options.right),
             int(options.top_left), layout.kv_len if parts == 1 else part, parts,
         ]  # fmt: skip
-        real = [options.scale, options.softcap or 0.0]
+        biased = layout.bias_dtype is not None
+        form = "CAPPED" if options.softcap is not None else "SCALED" if biased or options.scale <= 0 else "FOLDED"
+        real = _numbers_of_scores(options, form, layout.lse_dtype)
         rest = [*sizes, *steps, *(step for pair in layout.strides for step in pair)]
         packed = b"".join(
             np.array(numbers, dtype).tobytes()
             for numbers, dtype in ((whole, np.int64), (real, np.float64), (rest, np.int64))
         )
-        biased = layout.bias_dtype is not None
-        form = "CAPPED" if options.softcap is not None else "SCALED" if biased or options.scale <= 0 else "FOLDED"
         masked = "true" if layout.has("mask") else "false"
         return cls(axes, np.void(packed), parts, f"Options<{form}, {masked}, {_bias_type(layout)}>", form)
 
@@ -86,6 +90,26 @@ class KernelCall:
         given: list[Argument] = [role if layout.has(role) else null for role in ROLES]
         parts: list[Argument] = ["parts_o", "parts_m", "parts_l"] if self.parts > 1 else [null] * 3
         return (*given, *parts, self.value)
+
+
+def _numbers_of_scores(options: AttentionOptions, form: str, accumulator: np.dtype[Any]) -> list[float]:
+    """Give multiplier, softcap, factor and natural of a call: finite, and not 0 if need be, in the accumulators' type.
+
+    What is beyond that has no meaning there but would make NaN: infinity times a product that is 0.
+    """
+    limits = np.finfo(accumulator)
+    largest = float(limits.max)
+
+    def held(number: float) -> float:
+        return min(max(number, -largest), largest)
+
+    if form == "FOLDED":
+        return [1.0, 0.0, max(held(options.scale * _LOG2_E), float(limits.smallest_subnormal)), options.scale]
+    if form == "SCALED":
+        return [held(options.scale), 0.0, _LOG2_E, 1.0]
+    # So large a bound is none; and the multiplier would have fewer digits.
+    bound = min(held(options.softcap or 0.0), abs(options.scale) / float(limits.smallest_normal))
+    return [held(options.scale / bound) if bound else 0.0, bound, _LOG2_E, 1.0]
 
 
 def padded(size: int) -> int:

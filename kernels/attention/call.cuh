@@ -23,8 +23,9 @@ struct Call {
     long long top_left;           // whether the diagonal starts at the first key rather than end at the last
     long long part;               // keys of a part, where keys are shared out over blocks, else all
     long long parts;
-    double scale;
-    double softcap;
+    double multiplier, softcap;   // what a product and then its tanh are multiplied by
+    double factor;                // of a number, to make it an exponent of two
+    double natural;               // of a number, to make it a score
     long long size[AXES];         // of the batch, innermost first
     long long batch_stride[ROLES][AXES];
     long long stride[ROLES][2];   // along queries or keys, and along what is left

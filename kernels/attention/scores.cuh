@@ -93,11 +93,10 @@ struct Scores {
     template <typename CALL>
     __device__ __forceinline__ Scores(const CALL& call, const unsigned char* mask, const typename OPTIONS::Bias* bias)
         : mask(mask), bias(bias) {
-        constexpr double log2_e = 0x1.71547652b82fep+0;
         softcap = static_cast<A>(call.softcap);
-        multiplier = static_cast<A>(OPTIONS::FORM == CAPPED ? call.scale / call.softcap : call.scale);
-        factor = static_cast<A>(OPTIONS::FORM == FOLDED ? call.scale * log2_e : log2_e);
-        natural = OPTIONS::FORM == FOLDED ? call.scale : 1.0;
+        multiplier = static_cast<A>(call.multiplier);
+        factor = static_cast<A>(call.factor);
+        natural = call.natural;
         mask_step = call.stride[MASK][1];
         bias_step = call.stride[BIAS][1];
         pairs = true;
@@ -146,7 +145,12 @@ struct Scores {
     __device__ __forceinline__ A finished(A x, bool takes_part, typename OPTIONS::Bias of_key) const {
         if constexpr (OPTIONS::FORM != FOLDED) x = x * multiplier;
         if constexpr (OPTIONS::FORM == CAPPED) x = softcap * tanh_of(x);
-        if constexpr (OPTIONS::BIASED) x = x + (takes_part ? number_of<A>(of_key) : A(0));
+        if constexpr (OPTIONS::BIASED) {
+            const A added = takes_part ? number_of<A>(of_key) : A(0);
+            x = x + added;
+            // Whatever the key holds: NaN would stay NaN, and so would infinity.
+            takes_part = takes_part && added != minus_infinity<A>();
+        }
         return takes_part ? x : minus_infinity<A>();
     }
 };

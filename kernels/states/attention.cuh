@@ -43,11 +43,14 @@ __device__ __forceinline__ double attention_lse(double m, double l) {
     return infinite ? m : m + log(l);
 }
 
+// What outputs are multiplied by adds up to 1, so that the largest numbers do not overflow.
 template <typename T>
 __device__ __forceinline__ T merged_output(double a_lse, double a_o, double b_lse, double b_o) {
     double m, l;
     join_weights(a_lse, 1.0, b_lse, 1.0, m, l);
-    return output_of<T>(m, l, join_outputs(a_lse, a_o, b_lse, b_o));
+    const double of_a = a_lse == negative_infinity() ? 0.0 : weight_of(a_lse, m) / l * a_o;
+    const double of_b = b_lse == negative_infinity() ? 0.0 : weight_of(b_lse, m) / l * b_o;
+    return Element<T>::round(of_a + of_b);
 }
 
 __device__ __forceinline__ double merged_lse(double a_lse, double b_lse) {

@@ -107,9 +107,12 @@ def test_sizes_and_places(family: Family, device: simulator.Device) -> None:
 
 @each_source
 def test_all_options_at_once(family: Family, device: simulator.Device) -> None:
-    """Groups of heads, broadcast batches, repeated bias, queries without a key, and lengths down to 0."""
+    """Groups of heads, broadcast batches, repeated bias, queries without a key, and lengths down to 0.
+
+    What a bias of -inf takes out may be NaN; a bound that float32 does not hold is none.
+    """
     rng = family.rng
-    placed = {"scale": -0.4, "causal": True, "kv_lengths": np.array([[69], [0]])}
+    placed = {"scale": -0.4, "causal": True, "kv_lengths": np.array([[69], [0]]), "softcap": 1e300}
     for keys, more in ((70, {}), (69, placed)):
         options: dict[str, Any] = {
             "mask": rng.random((2, 1, 33, keys)) < 0.5,
@@ -117,7 +120,10 @@ def test_all_options_at_once(family: Family, device: simulator.Device) -> None:
             "softcap": 2.0,
         }
         options["mask"][0, :, 5] = False
-        family.call((2, 4, 33, 24), (2, 2, keys, 24), 20, **options, **more).check()
+        options["bias"][..., 3:6] = -np.inf
+        call = family.call((2, 4, 33, 24), (2, 2, keys, 24), 20, **{**options, **more})
+        call.k[..., 3, 5], call.k[..., 4, 7], call.v[..., 5, 2] = np.nan, np.inf, np.nan
+        call.check()
 
 
 @pytest.mark.parametrize("family", SOURCES[1:], indirect=True, ids=kernel_of)
@@ -283,10 +289,17 @@ def test_numbers_that_would_be_rounded_to_infinity(family: Family, device: simul
     assert np.isfinite(call.run()).all()
 
 
-@pytest.mark.parametrize("family", [HALF, WIDE], indirect=True, ids=kernel_of)
+@each_source
 def test_scores_so_large_that_no_digit_is_left(family: Family, device: simulator.Device) -> None:
-    """The largest score of a row is not rounded away from itself."""
+    """The largest score of a row is not rounded away from itself; a scale that float32 does not hold is no other."""
     q, k, v = (family.array(n, 24) for n in (16, 40, 40))
-    result = cupysoft.attention(q, k, v, scale=1e20)
-    leading = v[np.argmax(q.astype("f8") @ k.astype("f8").T, axis=1)]
-    np.testing.assert_allclose(result, leading, rtol=2.0**-20)
+    q[3] = 0
+    leading = v[np.argmax(q.astype("f8") @ k.astype("f8").T, axis=1)].astype("f8")
+    leading[3] = v.astype("f8").mean(axis=0)
+    for scale in (1e20, 1e60):
+        result, lse = cupysoft.attention(q, k, v, scale=scale, return_lse=True)
+        np.testing.assert_allclose(result, leading, atol=2.0**-9 if family.dtype.itemsize == 2 else 2.0**-20)
+        assert lse[3] == pytest.approx(np.log(40))
+    assert np.isposinf(np.delete(lse, 3)).all()
+    mean = np.broadcast_to(v.astype("f8").mean(axis=0), result.shape)
+    np.testing.assert_allclose(cupysoft.attention(q, k, v, scale=1e-60), mean, atol=2.0**-12)

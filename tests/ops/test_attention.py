@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import example, given
@@ -159,6 +160,21 @@ def test_infinite_values_that_are_seen() -> None:
     # An exponential that vanishes is still above 0.
     k[1:] = -5000
     np.testing.assert_array_equal(cupysoft.attention(q + 1, k, v), [[np.inf, np.nan, np.nan, np.inf]])
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_values_near_the_largest(dtype: Any) -> None:
+    """A sum of weighted values may be beyond what float64 holds, a mean is not; and who overflows tells nobody else."""
+    q, k, v = normal((2, 5, 8), (2, 600, 8), (2, 600, 3), dtype=dtype)
+    clean = cupysoft.attention(q, k, v)
+    largest = ml_dtypes.finfo(dtype).max
+    v[1] = largest * np.where(v[1] > 0, 1, -1).astype(dtype)
+    v[1, :, 1] = largest
+    v[1, 590, 2] = np.inf  # beside sums that overflow
+    call = AttentionCall(q, k, v)
+    call.check()
+    np.testing.assert_array_equal(bits(call.run()[0]), bits(clean[0]))
+    assert np.isfinite(call.run(mask=np.arange(600) != 590).astype("f8")).all()
 
 
 def test_rows_with_nothing_to_attend_to() -> None:

@@ -77,6 +77,7 @@ BAD: list[tuple[dict[str, Any], type[Exception], str]] = [
     ({"scale": 10**400}, ArgumentError, "scale is 10"),
     ({"scale": "1"}, DtypeError, "scale is a builtins.str"),
     ({"scale": 1j}, DtypeError, "scale is a builtins.complex"),
+    ({"scale": np.complex64(1)}, DtypeError, "scale is a numpy.complex64"),
     ({"scale": np.ones(2)}, DtypeError, "scale is a numpy.ndarray"),
     ({"precision": "float32"}, ArgumentError, "precision is 'float32'; expected one of 'tf32x3', 'ieee', 'tf32'"),
     ({"precision": 3}, ArgumentError, "precision is 3"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import pytest
 from hypothesis import given
@@ -112,6 +113,13 @@ def test_results_are_merged_where_they_are(dtype: Any) -> None:
         np.testing.assert_allclose(
             ours.astype("f8"), host.astype("f8"), rtol={2: 0.02, 4: 1e-6, 8: 1e-14}[dtype.itemsize]
         )
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_results_near_the_largest_number(place: str, dtype: Any) -> None:
+    lse, o = np.zeros(3, "f8" if dtype == np.float64 else "f4"), np.full((3, 2), ml_dtypes.finfo(dtype).max)
+    o[1] *= dtype.type(-1)
+    np.testing.assert_array_equal(bits(merge_attention(o, lse, o, lse)[0]), bits(o))
 
 
 def test_infinities_and_nan_show(place: str) -> None:
