@@ -8,6 +8,7 @@ from .layout import CELLS_OFFSET, IN_SHARED, PENDING_TIME, SEVERAL_LANES, SEVERA
 from .pending import PEND
 from .shadow import cell_check
 from .text import FAIL, Routine, load_slot, splat
+from .tiles import parted_warp
 from .traffic import CTTZ
 from .values import SAME_VALUES
 
@@ -63,6 +64,15 @@ settle:
 """
 
 
+def _taken(access: Access) -> str:
+    """Lines that set ``%group``, the lanes that are looked at: a read alone, where each lane knows of others."""
+    if access is not Access.READ:
+        return "  %group = and i32 %together.lanes, -1\n"
+    return """  %itself = shl i32 1, %lane
+  %group = select i1 %tiled, i32 %itself, i32 %together.lanes
+"""
+
+
 def group_check(access: Access, size: int) -> Routine:
     """``i32 (ctx, offsets, mask, warp, where, values, components)``: the cells of each address, with all its lanes."""
     name = f"check_groups_{access.name.lower()}_{size}"
@@ -79,7 +89,7 @@ entry:
   %v = load <32 x i64>, ptr %offsets, align 8
   %thread0 = shl i32 %warp, 5
   %several = add i32 %warp, {SEVERAL_LANES}
-{times()}  br label %next
+{times()}{parted_warp()}  br label %next
 next:
   %rest = phi i32 [%mask, %entry], [%left, %advance]
   %lane = call i32 @llvm.cttz.i32(i32 %rest, i1 true)
@@ -88,8 +98,8 @@ next:
 {splat("all", "%one")}
   %same = icmp eq <32 x i64> %v, %all
   %bits = bitcast <32 x i1> %same to i32
-  %group = and i32 %bits, %mask
-  %others = xor i32 %group, -1
+  %together.lanes = and i32 %bits, %mask
+{_taken(access)}  %others = xor i32 %group, -1
   %left = and i32 %rest, %others
   %lower = sub i32 %group, 1
   %twice = and i32 %group, %lower

@@ -9,6 +9,7 @@ from ..context import ErrorKind, Slot
 from ..control import barrier_operands, barrier_record
 from ..lanes import store_buffer
 from ..literals import integer, llvm_type
+from ..meeting import masks_of
 from ..ptx import Immediate, Instruction, Vector, type_of
 from ..seam import Access as Request
 from .arrays import array_check
@@ -24,6 +25,7 @@ from .parts import ARRIVE, OPENED
 from .registers import follow_registers
 from .shared import shared_check
 from .text import FAIL
+from .tiles import TILE_SYNC
 from .warps import MEMBERS
 
 if TYPE_CHECKING:
@@ -153,7 +155,6 @@ class Checked:
     def warp_sync(self, e: Emitter) -> None:
         """Hold the member mask against the lanes, and order what they did before."""
         add(e, MEMBERS)
-        add(e, WARP_SYNC)
         operand = e.instruction.operands[-1]
         if isinstance(operand, Immediate):
             members = str(integer(operand.text) & 0xFFFFFFFF)
@@ -167,7 +168,14 @@ class Checked:
             f" i32 {live}, i32 {e.index}, i1 {lenient})"
         )
         e.fail_if(wrong)
-        e.fail_if(e.code.line("call i1 @check_warp_sync(ptr %ctx, i32 %warp)"))
+        if isinstance(operand, Immediate) and members == str(0xFFFFFFFF):
+            add(e, WARP_SYNC)
+            e.fail_if(e.code.line("call i1 @check_warp_sync(ptr %ctx, i32 %warp)"))
+            return
+        add(e, TILE_SYNC)
+        masks = store_buffer(e, "members", masks_of(e), "i32")
+        given = f"ptr %ctx, i32 %warp, ptr {masks}, i32 {e.active_bits()}, i32 {live}"
+        e.fail_if(e.code.line(f"call i1 @{TILE_SYNC.name}({given})"))
 
     def whole_warp(self, e: Emitter) -> None:
         """Lanes that have exited, or that a small block never had, are missing too."""

@@ -160,10 +160,12 @@ class ShadowField(IntEnum):
     POLLED_COUNT = 144  # and how much had been released then
     KNOWN = 176  # 32 rows of 32
     ARRIVED = KNOWN + 32 * 32  # the same for what has come to each of the 16 named barriers
+    SPLIT = ARRIVED + 16 * 32  # time of each warp's last meeting of some of its lanes
+    LANES = SPLIT + 32  # for each warp 32 rows of 32: before which time a lane knows of the others, by such meetings
 
 
 #: Bytes before the first cell. A cell holds two stamps of 32 bits: last plain write, last plain read.
-CELLS_OFFSET = (ShadowField.ARRIVED + 16 * 32) * 8
+CELLS_OFFSET = (ShadowField.LANES + 32 * 32 * 32) * 8
 
 
 class Common(IntEnum):

@@ -12,6 +12,7 @@ from .places import lane_race
 from .row_lines import calm, row_times, verdict
 from .stamps import OWN_STAMP
 from .text import Routine, intrinsic, load_slot, splat
+from .tiles import parted_warp
 from .traffic import CTTZ, lanes
 from .warp_cells import GATHER, SCATTER
 
@@ -54,7 +55,9 @@ look:
   %same.bits = bitcast <32 x i1> %same to i32
   %outside = xor i32 %mask, -1
   %one = or i32 %same.bits, %outside
-  %broadcast = icmp eq i32 %one, -1
+  %same.place = icmp eq i32 %one, -1
+{load_slot("shadow", Slot.SHADOW_SHARED, "ptr")}{parted_warp()}  %together = xor i1 %tiled, true
+  %broadcast = and i1 %same.place, %together
   %rest.of = sub i32 %mask, 1
   %rest = and i32 %rest.of, %mask
   %crowd = icmp ne i32 %rest, 0
@@ -116,7 +119,9 @@ def _rows(access: Access, size: int, shift: int) -> Routine:
     text = f"""define internal i32 @{name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i64 %cells, i64 %reads,
     i64 %own) noinline {{
 entry:
-{load_slot("shadow", Slot.SHADOW_SHARED, "ptr")}{row_times()}  %v = load {_WORDS}, ptr %addresses, align 8
+{load_slot("shadow", Slot.SHADOW_SHARED, "ptr")}{parted_warp()}  br i1 %tiled, label %one.by.one, label %rows
+rows:
+{row_times()}  %v = load {_WORDS}, ptr %addresses, align 8
   %active = bitcast i32 %mask to <32 x i1>
   %head = call i32 @llvm.cttz.i32(i32 %mask, i1 true)
   %head.at = getelementptr i64, ptr %addresses, i32 %head
@@ -141,7 +146,7 @@ entry:
 {splat("cellsv", "%cells")}  %places = add {_WORDS} %offsets, %cellsv
 {splat("ownv", "%own")}  br label %next
 next:
-  %k = phi i64 [0, %entry], [%k1, %stored]
+  %k = phi i64 [0, %rows], [%k1, %stored]
   %more = icmp ult i64 %k, {count}
   br i1 %more, label %load, label %done
 done:

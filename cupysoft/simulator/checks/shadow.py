@@ -4,8 +4,9 @@ A cell covers as many bytes as the narrowest access that the kernel makes to mem
 `layout.ShadowField` for what time means:
 
 - two accesses conflict when different threads make them, at least one writes, and they are not both atomic;
-- they are ordered when a block barrier lies between them, or, in one warp, a warp barrier, or when a barrier for a part
-  of the block, or what one warp fenced and told another one (`..order`), leads from one to the other;
+- they are ordered when a block barrier lies between them, or, in one warp, a warp barrier of both lanes, or when a
+  barrier for a part of the block, or what one warp fenced and told another one (`..order`), leads from one to the
+  other;
 - an asynchronous copy is a write of a time to come, which is ordered with nothing, until it has been waited for;
 - the reads since the last barrier are kept as one thread, as several lanes of one warp, or as several warps. Reads that
   are ordered before a newer read of the same warp may be forgotten: whatever conflicts with them from another warp
@@ -19,10 +20,12 @@ from ..context import ErrorKind
 from .clock import since, times
 from .layout import CELLS_OFFSET, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine
+from .tiles import lane_limit
 
 __all__ = ["cell_check"]
 
-#: Lines for how a stamp stands to an access: of its code, of its warp, before what the warp knows of the other one.
+#: Lines for how a stamp stands to an access: of its code, of its warp, before what the warp knows of the other one, or
+#: what the lane knows of the other lane.
 #: Of several warps the warp is taken to know, when it has learnt of others since by a barrier for a part of the block.
 _RELATION = f"""  %time = lshr i32 %stamp, 12
   %who = and i32 %stamp, {TOUCHED - 1}
@@ -41,7 +44,15 @@ _RELATION = f"""  %time = lshr i32 %stamp, 12
   %limit.at = getelementptr i64, ptr %shadow, i32 %field
   %base.at = getelementptr i64, ptr %shadow, i64 {ShadowField.BASE.value}
   %base = load i64, ptr %base.at
-{since("limit", 0)}  %ordered = icmp ult i32 %time, %limit
+{since("limit", 0)}  %ordered.warp = icmp ult i32 %time, %limit
+  %lane = and i32 %code, 31
+  %lane.its = and i32 %who, 31
+  %crowded = icmp uge i32 %code, {SEVERAL_LANES}
+  %crowd.or.warp = xor i1 %single, true
+  %vague = or i1 %crowded, %crowd.or.warp
+{lane_limit("%lane", "%lane.its", "%vague")}{since("tile", 0)}  %ordered.tile0 = icmp ult i32 %time, %tile
+  %ordered.tile = and i1 %ordered.tile0, %mine
+  %ordered = or i1 %ordered.warp, %ordered.tile
   %settled = icmp ult i32 %time, %start
 """
 

@@ -18,6 +18,7 @@ from .layout import (
     ShadowField,
 )
 from .text import Routine, load_slot
+from .tiles import lane_limit
 
 __all__ = ["JOIN", "OPEN", "OWN_STAMP"]
 
@@ -68,11 +69,21 @@ _OWN = f"""  %stamp.time = lshr i64 %s, {STAMP_TIME}
   %its = lshr i64 %thread.bits, {_WARP_SHIFT}
   %row = mul i64 %w, 32
   %place = add i64 %row, %its
-{_field("known", ShadowField.KNOWN, "%place")}  %ordered = icmp slt i64 %time, %known
+{_field("known", ShadowField.KNOWN, "%place")}  %ordered.warp = icmp slt i64 %time, %known
+  %me32 = trunc i64 %me to i32
+  %lane = and i32 %me32, 31
+  %s32 = trunc i64 %s to i32
+  %its.lane = and i32 %s32, 31
+  %vague.bit = and i64 %s, {OTHER_LANES}
+  %vague = icmp ne i64 %vague.bit, 0
+{lane_limit("%lane", "%its.lane", "%vague")}  %tile.limit = load i64, ptr %tile.at
   %thread.differs = and i64 %x, {THREAD_MASK}
   %self = icmp eq i64 %thread.differs, 0
   %warp.differs = and i64 %x, {WARP_MASK}
   %mine = icmp eq i64 %warp.differs, 0
+  %ordered.lane0 = icmp slt i64 %time, %tile.limit
+  %ordered.lane = and i1 %ordered.lane0, %mine
+  %ordered = or i1 %ordered.warp, %ordered.lane
 """
 
 #: ``i1 (shadow, stamp, own stamp, warp)``: whether an earlier access is in no order with this one.

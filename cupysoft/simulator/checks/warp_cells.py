@@ -5,6 +5,7 @@ from __future__ import annotations
 from .clock import times
 from .layout import CELLS_OFFSET, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine, intrinsic, splat
+from .tiles import parted_warp
 from .traffic import lanes
 
 __all__ = ["GATHER", "SCATTER", "cells_of", "relation", "unordered", "warp_check"]
@@ -76,7 +77,8 @@ scatter:
 def cells_of(size: int) -> str:
     """Lines that set the lanes' cells, ``%cell``.
 
-    They leave the function where cells have another size, or where only some warps of the block have met.
+    They leave the function where cells have another size, or where only some warps of the block, or lanes of the
+    warp, have met.
     """
     return f"""  %shift.at = getelementptr i64, ptr %shadow, i64 {ShadowField.SHIFT.value}
   %shift = load i32, ptr %shift.at
@@ -88,7 +90,9 @@ def cells_of(size: int) -> str:
   %whole.at = getelementptr i64, ptr %shadow, i64 {ShadowField.START.value}
   %whole = load i64, ptr %whole.at
   %undivided = icmp slt i64 %parted, %whole
-  %one = and i1 %fits, %undivided
+{parted_warp()}  %together = xor i1 %tiled, true
+  %undivided.lanes = and i1 %undivided, %together
+  %one = and i1 %fits, %undivided.lanes
   br i1 %one, label %place, label %no
 no:
   ret i1 false
