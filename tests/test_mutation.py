@@ -9,6 +9,7 @@ from cupysoft.runtime import sources
 from tests.mutation.probes import PROBES
 from tests.mutation.run import expected, mutants, verdicts
 from tests.mutation.sites import mutated, sites
+from tests.mutation.together import judged_together, text_of_all
 
 SOURCE = """
 template <int N>
@@ -59,6 +60,26 @@ def test_a_guard_that_is_taken_away_is_noticed() -> None:
     (verdict,) = verdicts([first], known)
     assert verdict.killed
     assert issubclass(getattr(__import__("cupysoft.errors").errors, verdict.end), SimulatorError)
+
+
+def test_mutants_are_told_apart_by_a_number() -> None:
+    text = "if (a && (b ? c : d)) f();\nif (e) return;\n"
+    found = text_of_all(text, list(enumerate(sites(text))), "m")
+    head, body = found.split("} ", 1)
+    assert head.startswith("__device__ __forceinline__ bool m(int number)")
+    assert body == (
+        "if ((m(0) ? true : bool(a)) && (m(1) ? true : bool(((m(2) ? false : m(3) ? true : bool(b)) ? c : d)))) f();\n"
+        "if ((m(4) ? false : bool(e))) return;\n"
+    )
+
+
+def test_mutants_that_are_judged_together_end_as_they_do_alone() -> None:
+    known = expected([probe for probe in PROBES if probe.name == "ladder"])
+    found = list(mutants([sources.kernels_folder() / "ladder" / "ladder.cu"]))
+    together = {verdict.mutant.name: verdict.end for verdict in judged_together(found, known)}
+    assert together.keys() == {each.name for each in found}
+    for verdict in verdicts(found[:1], known):
+        assert together[verdict.mutant.name] == verdict.end != "survived"
 
 
 @pytest.mark.parametrize("text", ["if (a) return;", "if (a) { continue; }", "if (a) break;"])

@@ -18,11 +18,12 @@ import sys
 import tempfile
 import tomllib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cupysoft.runtime import sources
-from tests.mutation.run import Verdict, expected, mutants, verdicts
+from tests.mutation.run import Expected, Mutant, Verdict, expected, mutants, verdicts
+from tests.mutation.together import judged_together
 
 REASONS = Path(__file__).with_name("reasons.toml")
 
@@ -47,7 +48,7 @@ def main() -> int:
             os.environ["CUPYSOFT_CACHE_DIR"] = cache
             known = expected(workers=options.workers)
             print(f"{len(missing)} mutants, {len(found)} known", flush=True)
-            for verdict in verdicts(missing, known, options.workers):
+            for verdict in _judged(missing, known, options.workers):
                 found.append(verdict)
                 print(f"[{len(found)}/{len(wanted)}] {_line(verdict)}", flush=True)
                 _keep(options.keep, verdict)
@@ -61,6 +62,16 @@ def main() -> int:
     for each in unexplained:
         print(f"survived, and no reason is known: {each.mutant.name} (line {each.mutant.site.line})", file=sys.stderr)
     return 1 if unexplained else 0
+
+
+def _judged(missing: Sequence[Mutant], known: Sequence[Expected], workers: int) -> Iterator[Verdict]:
+    """Judge first what can be judged together, then what is left, one by one."""
+    choices = [each for each in missing if each.site.kind == "predicate" and each.site.put]
+    seen = set()
+    for verdict in judged_together(choices, known, workers):
+        seen.add(verdict.mutant.name)
+        yield verdict
+    yield from verdicts([each for each in missing if each.name not in seen], known, workers)
 
 
 def _kept(path: Path | None) -> dict[str, tuple[str, str]]:

@@ -12,9 +12,10 @@ import shutil
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,19 @@ from tests.mutation.probe import Probe
 from tests.mutation.probes import PROBES
 from tests.mutation.sites import Site, mutated, sites
 
-__all__ = ["Expected", "Mutant", "Verdict", "expected", "mutants", "verdicts"]
+__all__ = [
+    "Expected",
+    "Mutant",
+    "Verdict",
+    "answer_of",
+    "attempt",
+    "expected",
+    "mutants",
+    "probe_of",
+    "served",
+    "use_folder",
+    "verdicts",
+]
 
 SECONDS = 120
 """What one probe may take at the least; a mutant that takes longer is not counted as killed."""
@@ -95,7 +108,7 @@ def expected(probes: Sequence[Probe] = PROBES, workers: int = 1) -> list[Expecte
 
     def of(probe: Probe) -> Expected:
         start = time.monotonic()
-        kind, value = _in_child(sources.kernels_folder(), probe, None, None)
+        kind, value = answer_of(_server(), partial(_asked, sources.kernels_folder(), probe.name, None), None)
         if kind != "results":
             raise RuntimeError(f"{probe.name}: {kind} on kernels that are not mutated: {value}")
         results, files = value
@@ -130,32 +143,66 @@ def _verdict(mutant: Mutant, known: Sequence[Expected]) -> Verdict:
         for each in known:
             if mutant.path not in each.files:
                 continue
-            kind, _ = _in_child(folder, each.probe, each.results, max(SECONDS, PATIENCE * each.seconds))
+            ask = partial(_asked, folder, each.probe.name, each.results)
+            kind, _ = answer_of(_server(), ask, max(SECONDS, PATIENCE * each.seconds))
             if kind != "results":
                 return Verdict(mutant, kind, each.probe.name)
             end = Verdict(mutant, "survived")
     return end
 
 
-def _in_child(folder: Path, probe: Probe, wanted: list[bytes] | None, seconds: float | None) -> tuple[str, Any]:
-    """Run a probe on the kernels of a folder; nothing that was compiled before is remembered there but on disk."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.mutation.probes"])
-    here, there = context.Pipe(duplex=False)
-    child = context.Process(target=_child, args=(folder, probe.name, wanted, there), daemon=True)
-    child.start()
-    there.close()
+def served(serve: Callable[[Connection], None]) -> Iterator[tuple[Any, Any]]:
+    """Give the answers that a process of its own sends."""
+    child, here = _started(_server(), serve, daemon=False)
     try:
-        answer: tuple[str, Any] = here.recv() if here.poll(seconds) else ("took too long", probe.name)
+        while True:
+            yield here.recv()
     except EOFError:
-        answer = "crashed", probe.name
+        return
+    finally:
+        child.kill()
+        child.join()
+
+
+def answer_of(context: Any, ask: Callable[[Connection], None], seconds: float | None) -> tuple[str, Any]:
+    """Give the one answer of a process of its own, or what became of it."""
+    child, here = _started(context, ask, daemon=True)
+    try:
+        answer: tuple[str, Any] = here.recv() if here.poll(seconds) else ("took too long", None)
+    except EOFError:
+        answer = "crashed", None
     child.kill()
     child.join()
     return answer
 
 
-def _child(folder: Path, name: str, wanted: list[bytes] | None, pipe: Connection) -> None:
-    (probe,) = (each for each in PROBES if each.name == name)
+def _server() -> Any:
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.mutation.probes"])
+    return context
+
+
+def _started(context: Any, target: Callable[[Connection], None], daemon: bool) -> tuple[Any, Connection]:
+    here, there = context.Pipe(duplex=False)
+    child = context.Process(target=target, args=(there,), daemon=daemon)
+    child.start()
+    there.close()
+    return child, here
+
+
+def probe_of(name: str) -> Probe:
+    """Give the probe of a name: its call cannot be sent to another process."""
+    return next(each for each in PROBES if each.name == name)
+
+
+def _asked(folder: Path, name: str, wanted: list[bytes] | None, pipe: Connection) -> None:
+    files = use_folder(folder)
+    kind, value = attempt(probe_of(name), wanted)
+    pipe.send((kind, (value, frozenset(files)) if kind == "results" else value))
+
+
+def use_folder(folder: Path) -> set[str]:
+    """Have the kernels of this process come from a folder; give the set in which their files will be."""
     sources.kernels_folder = lambda: folder  # type: ignore[assignment]
     sources.source.cache_clear()
     files: set[str] = set()
@@ -166,17 +213,21 @@ def _child(folder: Path, name: str, wanted: list[bytes] | None, pipe: Connection
         return inlined(folder, path, seen)
 
     sources._inlined = noted
+    return files
+
+
+def attempt(probe: Probe, wanted: list[bytes] | None) -> tuple[str, Any]:
+    """Run a probe; give its results, or that one is not what is wanted, or what was reported."""
+    results: list[bytes] = []
     try:
-        results: list[bytes] = []
         for result in probe.run():
             if wanted is not None and result != wanted[len(results)]:
-                pipe.send(("wrong value", None))
-                return
+                return "wrong value", None
             results.append(result)
-        pipe.send(("results", (results, frozenset(files))))
     except CompileError as error:
-        pipe.send(("does not compile", str(error)))
+        return "does not compile", str(error)
     except SimulatorError as error:
-        pipe.send((type(error).__name__, str(error)))
+        return type(error).__name__, str(error)
     except Exception as error:
-        pipe.send((f"failed: {type(error).__name__}", str(error)))
+        return f"failed: {type(error).__name__}", str(error)
+    return "results", results

@@ -1,0 +1,209 @@
+"""Predicates judged together: all mutants in one text, and a number at run time that says which one it is.
+
+Compiling takes a hundred times as long as running, so each probe compiles its kernels once, with every predicate of
+every file as it is and as its mutants have it:
+
+    if (row >= rows) return;        if ((mutant(17) ? false : bool(row >= rows))) return;
+
+The number comes as the count of multiprocessors, `%nsmid`, which no kernel asks for. Each mutant runs in a fork of the
+process that has compiled.
+"""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import re
+import shutil
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+from cupysoft.runtime import sources
+from cupysoft.simulator import launch
+from cupysoft.simulator.context import Slot
+from cupysoft.simulator.workspace import Workspace
+from tests.mutation.probe import Probe
+from tests.mutation.run import Expected, Mutant, Verdict, answer_of, attempt, probe_of, served, use_folder
+from tests.mutation.sites import Site
+
+__all__ = ["judged_together", "text_of_all"]
+
+SECONDS = 20
+"""What a run may take at the least; a mutant that takes longer is not counted as killed."""
+
+PATIENCE = 20
+"""How many times longer than what is not mutated it may take."""
+
+_FIRST = 2
+"""The number of the first mutant: a simulated device has one multiprocessor."""
+
+_ASKED = (
+    "__device__ __forceinline__ bool {name}(int number) {{ "
+    'int given; asm("mov.u32 %0, %%nsmid;" : "=r"(given)); return given == number; }} '
+)
+_PLACE = re.compile(r"^(\S+?\.cuh?)\((\d+)\): error", re.M)
+
+
+def text_of_all(text: str, mutants: Sequence[tuple[int, Site]], name: str) -> str:
+    """Give a source text in which numbers choose between a predicate and its mutants.
+
+    Parameters
+    ----------
+    text : str
+    mutants : sequence of (int, Site)
+        What numbers choose.
+    name : str
+        Of the function that compares numbers.
+    """
+    spans: dict[tuple[int, int], list[tuple[int, str]]] = defaultdict(list)
+    for number, site in mutants:
+        spans[site.start, site.end].append((number, site.put))
+    outer_first = sorted(spans, key=lambda span: (span[0], -span[1]))
+
+    def between(start: int, end: int, inside: list[tuple[int, int]]) -> str:
+        done, place = "", start
+        while inside:
+            first, last = span = inside[0]
+            nested = [each for each in inside[1:] if each[1] <= last]
+            inside = inside[1 + len(nested) :]
+            choice = "".join(f"{name}({number}) ? {put} : " for number, put in spans[span])
+            done += text[place:first] + f"({choice}bool({between(first, last, nested)}))"
+            place = last
+        return done + text[place:end]
+
+    return _ASKED.format(name=name) + between(0, len(text), outer_first)
+
+
+def judged_together(found: Sequence[Mutant], known: Sequence[Expected], workers: int = 1) -> Iterator[Verdict]:
+    """Judge mutants that are predicates of the language, in no order.
+
+    Mutants that do not compile together with the others are left out, and given no verdict.
+    """
+    with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(workers) as pool:
+        judge = _Judge(found, Path(temporary))
+        for verdicts in pool.map(judge.killed_by, sorted(known, key=lambda each: each.seconds)):
+            yield from verdicts
+        yield from judge.living()
+
+
+class _Judge:
+    """What is known of mutants, and the kernels with all of them.
+
+    Parameters
+    ----------
+    found : sequence of Mutant
+    folder : Path
+        Where to write kernels.
+    """
+
+    def __init__(self, found: Sequence[Mutant], folder: Path) -> None:
+        self._mutants = dict(enumerate(found, _FIRST))
+        self._left_out: set[int] = set()
+        self._ends: dict[int, Verdict] = {}
+        self._lock = threading.Lock()
+        self._folder = folder
+        self._version = 0
+        self._write()
+
+    def killed_by(self, known: Expected) -> list[Verdict]:
+        """Run a probe for each mutant that it may reach and that still lives; give those that it kills."""
+        killed = []
+        for number, end in self._run(known):
+            with self._lock:
+                if number in self._left_out or self._is_killed(number):
+                    continue
+                verdict = Verdict(self._mutants[number], end, "" if end == "survived" else known.probe.name)
+                if end != "survived" or number not in self._ends:
+                    self._ends[number] = verdict
+            if verdict.killed:
+                killed.append(verdict)
+        return killed
+
+    def living(self) -> Iterator[Verdict]:
+        """Give the verdicts on those that nothing has killed."""
+        for number, mutant in self._mutants.items():
+            if number not in self._left_out and not self._is_killed(number):
+                yield self._ends.get(number, Verdict(mutant, "not reached"))
+
+    def _is_killed(self, number: int) -> bool:
+        return number in self._ends and self._ends[number].killed
+
+    def _run(self, known: Expected) -> Iterator[tuple[int, str]]:
+        while True:
+            with self._lock:
+                version, folder = self._version, self._folder / str(self._version)
+                wanted = [
+                    number
+                    for number, mutant in self._mutants.items()
+                    if mutant.path in known.files and number not in self._left_out and not self._is_killed(number)
+                ]
+            if not wanted:
+                return
+            ends = served(partial(_serve, folder, known.probe.name, known.results, wanted))
+            first, log = next(ends)
+            if first == "results":
+                yield from ends
+                return
+            if first != "does not compile" or not self._leave_out(log, version):
+                raise RuntimeError(f"{known.probe.name}: {first} with all mutants and none chosen: {log}")
+
+    def _leave_out(self, log: str, version: int) -> bool:
+        """Do without the mutants of lines that the compiler names; tell whether there are any."""
+        places = {(path, int(line)) for path, line in _PLACE.findall(log)}
+        with self._lock:
+            if version != self._version:
+                return True
+            gone = {n for n, each in self._mutants.items() if (each.path, each.site.line) in places} - self._left_out
+            self._left_out |= gone
+            self._version += 1
+            self._write()
+        return bool(gone)
+
+    def _write(self) -> None:
+        folder = self._folder / str(self._version)
+        shutil.copytree(sources.kernels_folder(), folder)
+        files: dict[str, list[tuple[int, Site]]] = defaultdict(list)
+        for number, mutant in self._mutants.items():
+            if number not in self._left_out:
+                files[mutant.path].append((number, mutant.site))
+        for path, mutants in files.items():
+            text = (folder / path).read_text(encoding="utf-8")
+            name = "mutant_" + re.sub(r"\W", "_", path)
+            (folder / path).write_text(text_of_all(text, mutants, name), encoding="utf-8")
+
+
+def _serve(folder: Path, name: str, wanted: list[bytes], numbers: Sequence[int], pipe: Connection) -> None:
+    """Compile a probe's kernels by running it, then run it again in a fork for each mutant."""
+    use_folder(folder)
+    launch._PATIENCE = math.inf
+    probe = probe_of(name)
+    kind, value = attempt(probe, wanted)
+    pipe.send((kind, str(value) if kind != "results" else ""))
+    if kind != "results":
+        return
+    start = time.monotonic()
+    attempt(probe, wanted)
+    seconds = max(SECONDS, PATIENCE * (time.monotonic() - start))
+    for number in numbers:
+        kind, _ = answer_of(multiprocessing.get_context("fork"), partial(_chosen, probe, wanted, number), seconds)
+        pipe.send((number, "survived" if kind == "results" else kind))
+
+
+def _chosen(probe: Probe, wanted: list[bytes], number: int, pipe: Connection) -> None:
+    begin = Workspace.begin
+
+    def numbered(workspace: Workspace, *args: Any) -> None:
+        workspace[Slot.NSMID] = number
+        begin(workspace, *args)
+
+    Workspace.begin = numbered  # type: ignore[method-assign, assignment]
+    kind, _ = attempt(probe, wanted)
+    pipe.send((kind, None))
