@@ -87,7 +87,7 @@ class KernelAttributes:
     @property
     def max_dynamic_shared_size_bytes(self) -> int:
         """Bytes of dynamic shared memory that a launch may ask for; can be set."""
-        return self._dynamic if self._dynamic is not None else _SHARED_UNASKED - self._kernel.shared_bytes
+        return self._allowed()
 
     @max_dynamic_shared_size_bytes.setter
     def max_dynamic_shared_size_bytes(self, size: int) -> None:
@@ -96,9 +96,19 @@ class KernelAttributes:
     @property
     def _kernel(self) -> CompiledKernel:
         """The translated kernel for the current device."""
+        return self._version()
+
+    def _allowed(self, ragged: bool = False) -> int:
+        """Bytes of dynamic shared memory that a launch may ask for; `ragged`: with a last warp that is not full."""
+        return self._dynamic if self._dynamic is not None else _SHARED_UNASKED - self._version(ragged).shared_bytes
+
+    def _version(self, ragged: bool = False) -> CompiledKernel:
+        """Some translation for the current device, since all need the same memory; a new one is for such launches."""
         device = current() or Device()
         compiled, module = self._module.load(device.arch)
-        return module.kernel(self._lowered(compiled), device.check, device.fast, device.seed is not None).kernel
+        return module.version(
+            self._lowered(compiled), device.check, device.fast, device.seed is not None, ragged
+        ).kernel
 
     def _lowered(self, compiled: Compiled) -> str:
         lowered = compiled.names.get(self.name, self.name)

@@ -165,7 +165,8 @@ class Device:
     ) -> None:
         """Launch a kernel of a module that keeps its variables; `cooperative`: with all its blocks at one time."""
         label = label or name
-        loaded = module.kernel(name, self.check, self.fast, self.seed is not None, lies_in_rows(block))
+        ragged = math.prod(block) % 32 != 0
+        loaded = module.kernel(name, self.check, self.fast, self.seed is not None, lies_in_rows(block), ragged)
         fit(label, self.arch, loaded.kernel, grid, block, shared_mem)
         shape = Shape(math.prod(block), shared_mem)
         if cooperative:
@@ -199,29 +200,41 @@ class LoadedModule:
         self._ptx = ptx
         self.resources = resources
         self.variables = Variables()
-        self._kernels: dict[tuple[str, bool, bool, bool, bool], LoadedKernel] = {}
+        self._kernels: dict[tuple[str, bool, bool, bool, bool, bool], LoadedKernel] = {}
         self._lock = threading.Lock()
 
     def kernel(
-        self, name: str, check: bool, fast: bool = False, drawn: bool = False, linear: bool = True
+        self,
+        name: str,
+        check: bool,
+        fast: bool = False,
+        drawn: bool = False,
+        linear: bool = True,
+        ragged: bool = True,
     ) -> LoadedKernel:
         """A kernel by its lowered name, translated at its first use; what is checked or drawn has no fast version.
 
         What has none is compiled in haste first, and better when it has run for a while.
 
-        `linear`: for blocks in which the lanes of every warp lie along the x axis.
+        `linear`: for blocks in which the lanes of every warp lie along the x axis. `ragged`: for those, too, whose
+        last warp has fewer than 32 lanes, which only the checks mind.
         """
         fast = fast and not check and not drawn
-        key = name, check, fast, drawn, fast and linear
+        key = name, check, fast, drawn, fast and linear, check and ragged
         with unforked(), self._lock:
             found = self._kernels.get(key)
             if found is None or found.outgrown:
-                checks = Checked() if check else None
-                variant = "checked" if check else ""
+                checks = Checked(ragged) if check else None
+                variant = ("checked ragged" if ragged else "checked") if check else ""
                 build = partial(machine.build, self._ptx, name, checks, variant, _Store(), haste=found is None)
                 built = build(fast=fast, linear=linear, drawn=drawn)
                 found = self._kernels[key] = LoadedKernel(built, self.variables, check)
             return found
+
+    def version(self, name: str, check: bool, fast: bool, drawn: bool, ragged: bool) -> LoadedKernel:
+        """A kernel as it is loaded already, whatever for, else as `kernel` gives it."""
+        found = next((loaded for key, loaded in list(self._kernels.items()) if key[0] == name), None)
+        return found or self.kernel(name, check, fast, drawn, ragged=ragged)
 
     def variable(self, name: str, check: bool) -> npt.NDArray[np.uint8]:
         """The bytes of a global or constant variable, by its lowered name."""

@@ -104,7 +104,8 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
             )
         case ErrorKind.UNWRITTEN_REGISTER:
             return (
-                "Uninitialized register read: nothing was written to what this instruction stores, goes to or goes by"
+                "Uninitialized register read: nothing was written to what this instruction stores, goes to or goes by,"
+                " or a shuffle brought it from a lane that takes no part"
             )
         case _:
             return _of_memory(site, record, kind, where)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import IO, Any, NoReturn
@@ -114,19 +115,19 @@ class RawKernel(KernelAttributes):
         if stream is not None and not hasattr(stream, "ptr"):
             raise DtypeError(f"{self.name}: stream must be a cupy.cuda.Stream or None, not {stream!r}")
         device = _device()
-        allowed = self.max_dynamic_shared_size_bytes
         if not isinstance(args, tuple | list):
             what = "an array" if isinstance(args, np.ndarray) else repr(args)
             raise LaunchError(f"{self.name}: args must be a tuple of arguments, not {what}")
         if not hasattr(shared_mem, "__index__"):
             raise LaunchError(f"{self.name}: shared_mem must be a number of bytes, not {shared_mem!r}")
+        extents = _extent(self.name, "grid", grid), _extent(self.name, "block", block)
+        allowed = self._allowed(ragged=math.prod(extents[1]) % 32 != 0)
         if shared_mem > allowed:
             raise LaunchError(
                 f"{self.name}: {shared_mem} bytes of dynamic shared memory were asked for; set"
                 f" max_dynamic_shared_size_bytes, which is {allowed}, to allow it"
             )
         compiled, module = self._module.load(device.arch)
-        extents = _extent(self.name, "grid", grid), _extent(self.name, "block", block)
         device.run(
             module,
             self._lowered(compiled),

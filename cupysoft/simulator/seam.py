@@ -54,6 +54,7 @@ class Checks(Protocol):
     """
 
     enabled: bool
+    ragged: bool  # whether the last warp of a block may have fewer than 32 lanes
 
     def kernel(self, e: Emitter, instructions: Sequence[Instruction]) -> None:
         """Begin a kernel of these instructions; `e.prologue` takes lines for the start of ``step``."""
@@ -102,6 +103,7 @@ class Unchecked:
     """No instrumentation: every address is taken as it is."""
 
     enabled = False
+    ragged = True
 
     def kernel(self, e: Emitter, instructions: Sequence[Instruction]) -> None:
         """Do nothing."""

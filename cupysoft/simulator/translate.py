@@ -76,7 +76,7 @@ def translate(
     fast = fast and len(kernel.instructions) <= _LONGEST_FAST
     flow = analyse(kernel, fine=drawn)
     unset = sorted(flow.blocks[0].live_in) if checks.enabled and flow.blocks else []
-    followed = follow(kernel, flow) if unset else frozenset()
+    followed = follow(kernel, flow, checks.ragged) if checks.enabled and flow.blocks else frozenset()
     layout = place(kernel, module.variables, flow.crossing)
     text = ModuleText(width, module.architecture)
     e = Emitter(text, layout, checks)

@@ -1,5 +1,7 @@
 """Registers that some path reads before any instruction has written them, and what is computed from them.
 
+What a shuffle brings from a lane that takes no part is like them.
+
 Compilers leave such registers where the value does not matter: an operand that a selection drops, a product that is
 masked out. So it is no fault to read one, but to let it decide anything: what is stored, an address, a branch. Each of
 these registers gets a companion, a predicate that is true in the lanes where nothing was written; few kernels have any.
@@ -9,17 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .flow import Flow, definitions, registers_of
-from .ptx import Function, Instruction, Register, Vector
+from .flow import Block, Flow, definitions, registers_of
+from .literals import integer
+from .ptx import Function, Immediate, Instruction, Operand, Register, Vector
 
-__all__ = ["companion", "deciding", "follow", "sources"]
+__all__ = ["companion", "deciding", "follow", "names_all", "sources"]
 
 #: Beyond that many registers none is followed: it would take longer than all the rest.
 _MOST = 256
 #: These may drop bits of an operand: a result counts as unwritten where all operands are.
 _BITWISE = frozenset(("and", "or", "xor", "not", "cnot", "lop3", "shl", "shr", "shf", "bfe", "bfi", "prmt", "bmsk"))
-#: What comes from memory, or from other lanes, counts as written.
-_FRESH = frozenset(("ld", "ldu", "atom", "shfl", "vote", "match", "redux", "elect", "activemask", "mma", "call"))
+#: What comes from memory, or from several lanes, counts as written.
+_FRESH = frozenset(("ld", "ldu", "atom", "vote", "match", "redux", "elect", "activemask", "mma", "call"))
 _FRESH_MATRIX = frozenset(("ldmatrix", "movmatrix"))
 #: These let their operands decide something.
 _DECIDE = frozenset(("st", "red", "atom", "cp", "bar", "barrier", "ld", "ldu", "ldmatrix", "stmatrix", "brx"))
@@ -31,11 +34,21 @@ def companion(name: str) -> Register:
     return Register(f"{name}#unwritten")
 
 
+def names_all(mask: Operand) -> bool:
+    """Tell whether a member mask is known to name all lanes."""
+    return isinstance(mask, Immediate) and integer(mask.text) & 0xFFFFFFFF == 0xFFFFFFFF
+
+
+def _brings_nothing(instruction: Instruction, ragged: bool) -> bool:
+    """Tell whether an instruction may bring a lane nothing: a shuffle, some of whose lanes may not be there."""
+    return instruction.opcode == "shfl" and (ragged or not names_all(instruction.operands[-1]))
+
+
 def sources(instruction: Instruction) -> tuple[list[Register], bool]:
     """Registers that the result of an instruction depends on, and whether it takes all of them to spoil it."""
     if instruction.opcode in _FRESH | _FRESH_MATRIX:
         return [], False
-    operands = instruction.operands[1:]
+    operands = instruction.operands[1:2] if instruction.opcode == "shfl" else instruction.operands[1:]
     packed = instruction.opcode == "mov" and bool(operands) and isinstance(operands[0], Vector)
     found = [register for operand in operands for register in registers_of(operand)]
     combined = instruction.opcode in ("setp", "set") and len(operands) > 2
@@ -52,9 +65,12 @@ def deciding(instruction: Instruction) -> Iterator[Register]:
             yield from registers_of(operand)
 
 
-def follow(kernel: Function, flow: Flow) -> frozenset[str]:
-    """Give companions to the registers that may hold nothing somewhere, or what was made of nothing."""
-    found = _reached(flow)
+def follow(kernel: Function, flow: Flow, ragged: bool) -> frozenset[str]:
+    """Give companions to the registers that may hold nothing somewhere, or what was made of nothing.
+
+    `ragged`: the last warp of a block may have fewer than 32 lanes.
+    """
+    found = _reached(flow, ragged)
     if len(found) > _MOST:
         return frozenset()
     for name in found:
@@ -66,17 +82,24 @@ def follow(kernel: Function, flow: Flow) -> frozenset[str]:
     return frozenset(found)
 
 
-def _reached(flow: Flow) -> set[str]:
+def _has_source(block: Block, ragged: bool) -> bool:
+    return any(_brings_nothing(each, ragged) for each in block.instructions)
+
+
+def _reached(flow: Flow, ragged: bool) -> set[str]:
     """Registers that may be unwritten after some instruction: what each block passes on, to a fixed point."""
     entries: dict[int, set[str]] = {0: set(flow.blocks[0].live_in)}
-    found, waiting = set(entries[0]), {0}
+    waiting = {number for number, block in enumerate(flow.blocks) if _has_source(block, ragged)}
+    if entries[0]:
+        waiting.add(0)
+    found = set(entries[0])
     while waiting:
         number = min(waiting)
         waiting.discard(number)
         block = flow.blocks[number]
-        here = entries[number] & block.live_in
+        here = entries.setdefault(number, set()) & block.live_in
         for instruction in block.instructions:
-            _pass(instruction, here)
+            _pass(instruction, here, ragged)
             found |= here
         for successor in block.successors:
             if successor < len(flow.blocks) and not here <= entries.setdefault(successor, set()):
@@ -85,7 +108,7 @@ def _reached(flow: Flow) -> set[str]:
     return found
 
 
-def _pass(instruction: Instruction, here: set[str]) -> None:
+def _pass(instruction: Instruction, here: set[str], ragged: bool) -> None:
     """Take one instruction's results into, or out of, the registers that may be unwritten."""
     targets = {register.name for register in definitions(instruction)}
     if not targets:
@@ -93,7 +116,11 @@ def _pass(instruction: Instruction, here: set[str]) -> None:
     registers, together = sources(instruction)
     read = {register.name for register in registers}
     spoilt = bool(read) and read <= here if together else bool(read & here)
-    if spoilt or (instruction.predicate is not None and instruction.predicate.name in here):
+    if (
+        spoilt
+        or _brings_nothing(instruction, ragged)
+        or (instruction.predicate is not None and instruction.predicate.name in here)
+    ):
         here |= targets
     elif instruction.predicate is None:
         here -= targets

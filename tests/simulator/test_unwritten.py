@@ -75,3 +75,49 @@ def test_the_lanes_that_did_not_write_are_named() -> None:
 @pytest.mark.parametrize("what", HARMLESS)
 def test_what_does_not_matter_is_not_reported(what: str) -> None:
     run(HARMLESS[what])
+
+
+#: Sums over the lanes of a warp by shuffles. The first two read lanes that are not there, the others drop what comes.
+SUMS = {
+    "a block that is no whole warp": (
+        "for (int d = 16; d; d /= 2) v += __shfl_down_sync(~0u, v, d); if (t == 0) x[t] = v;", 20, 20),
+    "a mask that does not name them": (
+        "if (t < 20) { for (int d = 16; d; d /= 2) v += __shfl_down_sync(m, v, d); x[t] = v; }", 20, 64),
+    "of that block, guarded": (
+        "for (int d = 16; d; d /= 2) { int w = __shfl_down_sync(~0u, v, d); v += t % 32 + d < n ? w : 0; }"
+        " if (t == 0) x[t] = v;", 20, 20),
+    "of that mask, guarded": (
+        "if (t < n) { for (int d = 1; d < 32; d *= 2) { int w = __shfl_up_sync(m, v, d); if (t >= d) v += w; }"
+        " int w = __shfl_down_sync(m, v, 1); if (t == n - 1) x[0] = v; else if (w < 0) x[t] = w; }", 20, 64),
+    "of whole warps": (
+        "for (int d = 16; d; d /= 2) v += __shfl_down_sync(~0u, v, d); x[t] = v;", 32, 64),
+    "of tiles": (
+        "for (int d = 2; d; d /= 2) v += __shfl_down_sync(m, v, d, 4); if (t % 4 == 0) x[t] = v;", 4, 20),
+}  # fmt: skip
+
+
+def summed(what: str, device: simulator.Device) -> None:
+    body, count, threads = SUMS[what]
+    code = f"""extern "C" __global__ void k(int* x, int n) {{ int t = threadIdx.x, v = 1;
+        unsigned m = __ballot_sync(~0u, t < n); if (n == 4) m = 0xfu << (t & 28); {body} }}"""
+    x = np.zeros(threads, np.int32)
+    with device:
+        simulator.RawKernel(code, "k")((1,), (threads,), (x, np.int32(count)))
+    assert x[0] == count
+
+
+@pytest.mark.parametrize("what", list(SUMS)[:2])
+def test_what_a_shuffle_brings_from_a_lane_that_takes_no_part(what: str) -> None:
+    for seed in (None, 1):
+        with pytest.raises(InitcheckError, match=r"(?s)a shuffle brought it.*by thread"):
+            summed(what, simulator.Device(seed=seed))
+    for device in (simulator.Device(check=False), simulator.Device(check=False, fast=False)):
+        with pytest.raises(AssertionError):
+            summed(what, device)
+
+
+@pytest.mark.parametrize("what", list(SUMS)[2:])
+def test_a_shuffle_whose_result_is_dropped_there_is_fine(what: str) -> None:
+    devices = simulator.Device(), simulator.Device(seed=1), simulator.Device(check=False)
+    for device in devices:
+        summed(what, device)

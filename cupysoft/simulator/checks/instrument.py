@@ -35,11 +35,15 @@ __all__ = ["Checked"]
 
 
 class Checked:
-    """Memory, race, initialisation and synchronisation checks, and the counters: a `..seam.Checks`."""
+    """Memory, race, initialisation and synchronisation checks, and the counters: a `..seam.Checks`.
+
+    `ragged`: for blocks whose last warp has fewer than 32 lanes, too.
+    """
 
     enabled = True
 
-    def __init__(self) -> None:
+    def __init__(self, ragged: bool = True) -> None:
+        self.ragged = ragged
         self._shift = 0
         self._ordering = False
         self._guesses = Guesses(())

@@ -6,12 +6,14 @@ lane that will ever come is there.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..code import LANES
 from ..lanes import load_buffer, store_buffer
 from ..literals import integer
-from ..ptx import Immediate, Instruction, Pair, type_of
+from ..ptx import Immediate, Instruction, Operand, Pair, Register, Sink, type_of
+from ..unwritten import companion, names_all
 from . import opcode, unknown
 
 if TYPE_CHECKING:
@@ -26,26 +28,60 @@ def shuffle(e: Emitter, instruction: Instruction) -> None:
 
     The operand ``c`` holds, in its bits 0 to 4, the bound on the source lane within the
     segment and, in its bits 8 to 12, the bits of the lane number that name the segment.
+
+    What comes from a lane that takes no part is anything: here `_NOTHING`, which counts as unwritten.
     """
     if not instruction.has("sync"):
         raise unknown(instruction, "shuffles without .sync ended with sm_70")
-    target, source, b, c = instruction.operands[:4]
+    target, source, b, c, mask = instruction.operands[:5]
     mode = next(each for each in instruction.modifiers if each in ("up", "down", "bfly", "idx"))
     value = e.read(source, "b32")
     if isinstance(b, Immediate) and isinstance(c, Immediate):
-        shuffled, inside = _constant_shuffle(e, value, mode, integer(b.text), integer(c.text))
+        sources, inside = _constant_pattern(mode, integer(b.text), integer(c.text))
+        lanes, valid_lanes = e.lanes("i32", sources), e.lanes("i1", inside)
+
+        def move(given: Value) -> Value:
+            return _constant_shuffle(e, given, sources)
     else:
-        shuffled, inside = _variable_shuffle(e, value, mode, e.read(b, "b32"), e.read(c, "b32"))
-    if isinstance(target, Pair):
-        e.write(target.first, shuffled, "b32")
-        e.write(target.second, inside, "pred")
-    else:
-        e.write(target, shuffled, "b32")
+        lanes, valid_lanes = _variable_pattern(e, mode, e.read(b, "b32"), e.read(c, "b32"))
+
+        def move(given: Value) -> Value:
+            return _permuted(e, given, lanes)
+
+    data, valid = (target.first, target.second) if isinstance(target, Pair) else (target, Sink())
+    shuffled = move(value)
+    if e.active_name != "-1" or not names_all(mask):
+        absent = _absent(e, mask, lanes)
+        shuffled = e.select(absent, e.constant("i32", _NOTHING), shuffled, "i32")
+        if isinstance(data, Register) and data.name in e.followed:
+            _follow(e, data, source, absent, move)
+    e.write(data, shuffled, "b32")
+    e.write(valid, valid_lanes, "pred")
     e.checks.warp_sync(e)
 
 
-def _constant_shuffle(e: Emitter, value: Value, mode: str, b: int, c: int) -> tuple[Value, Value]:
-    """Shuffle where the pattern is known: one shufflevector a strip."""
+#: What comes from a lane that takes no part: a NaN in every format, a large integer.
+_NOTHING = 0x7FFF7FFF
+
+
+def _absent(e: Emitter, mask: Operand, lanes: Value) -> Value:
+    """Return where the lane that is read is not there, or the reading lane's mask does not name it."""
+    members = e.map("and <W x i32> {0}, {1}", e.read(mask, "b32"), e.splat("i32", e.active_bits()))
+    bit = e.map("and <W x i32> {0}, splat (i32 1)", e.map("lshr <W x i32> {0}, {1}", members, lanes))
+    return e.map("icmp eq <W x i32> {0}, splat (i32 0)", bit)
+
+
+def _follow(e: Emitter, data: Register, source: Operand, absent: Value, move: Callable[[Value], Value]) -> None:
+    """Note which lanes get nothing: what they read is not there, or nothing was written to it."""
+    if isinstance(source, Register) and source.name in e.followed:
+        mark = e.map("zext <W x i1> {0} to <W x i32>", e.read(companion(source.name), "pred"))
+        marked = e.map("icmp ne <W x i32> {0}, splat (i32 0)", move(mark))
+        absent = e.map("or <W x i1> {0}, {1}", absent, marked)
+    e.write(companion(data.name), absent, "pred")
+
+
+def _constant_pattern(mode: str, b: int, c: int) -> tuple[list[int], list[int]]:
+    """Return whom each lane reads, and whether that lane is in bounds."""
     sources, inside = [], []
     b, bound, segment = b & 31, c & 31, c >> 8 & 31
     for lane in range(LANES):
@@ -54,7 +90,12 @@ def _constant_shuffle(e: Emitter, value: Value, mode: str, b: int, c: int) -> tu
         source = {"up": lane - b, "down": lane + b, "bfly": lane ^ b, "idx": first | (b & ~segment)}[mode]
         valid = source >= last if mode == "up" else source <= last
         sources.append(source if valid else lane)
-        inside.append(valid)
+        inside.append(int(valid))
+    return sources, inside
+
+
+def _constant_shuffle(e: Emitter, value: Value, sources: list[int]) -> Value:
+    """Shuffle where the pattern is known: one shufflevector a strip."""
     e.code.flush()
     whole = _joined(e, value)
     parts = []
@@ -63,7 +104,7 @@ def _constant_shuffle(e: Emitter, value: Value, mode: str, b: int, c: int) -> tu
         vector = f"<{LANES} x i32>"
         text = f"shufflevector {vector} {whole}, {vector} poison, <{e.W} x i32> <{picks}>"
         parts.append(e.code.strip(strip, text))
-    return tuple(parts), e.lanes("i1", [int(each) for each in inside])
+    return tuple(parts)
 
 
 def _joined(e: Emitter, value: Value) -> str:
@@ -76,8 +117,8 @@ def _joined(e: Emitter, value: Value) -> str:
     return e.code.scalar(f"shufflevector {half} {value[0]}, {half} {value[1]}, <{LANES} x i32> <{order}>")
 
 
-def _variable_shuffle(e: Emitter, value: Value, mode: str, b: Value, c: Value) -> tuple[Value, Value]:
-    """Shuffle where the pattern is only known at run time: a table in memory."""
+def _variable_pattern(e: Emitter, mode: str, b: Value, c: Value) -> tuple[Value, Value]:
+    """Compute the same where it is known only at run time."""
     lane = e.lanes("i32", list(range(LANES)))
     b = e.map("and <W x i32> {0}, splat (i32 31)", b)
     segment = e.map("and <W x i32> {0}, splat (i32 31)", e.map("lshr <W x i32> {0}, splat (i32 8)", c))
@@ -91,7 +132,7 @@ def _variable_shuffle(e: Emitter, value: Value, mode: str, b: Value, c: Value) -
         source = e.map(f"{step} <W x i32> {{0}}, {{1}}", lane, b)
     inside = e.map(f"icmp {'sge' if mode == 'up' else 'sle'} <W x i32> {{0}}, {{1}}", source, last)
     chosen = e.select(inside, source, lane, "i32")
-    return _permuted(e, value, chosen), inside
+    return chosen, inside
 
 
 def _permuted(e: Emitter, value: Value, sources: Value) -> Value:
