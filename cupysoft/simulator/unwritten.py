@@ -9,9 +9,9 @@ these registers gets a companion, a predicate that is true in the lanes where no
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-from .flow import Block, Flow, definitions, registers_of
+from .flow import Flow, definitions, registers_of
 from .literals import integer
 from .ptx import Function, Immediate, Instruction, Operand, Register, Vector
 
@@ -70,7 +70,9 @@ def follow(kernel: Function, flow: Flow, ragged: bool) -> frozenset[str]:
 
     `ragged`: the last warp of a block may have fewer than 32 lanes.
     """
-    found = _reached(flow, ragged)
+    found = _reached(flow, lambda each: _brings_nothing(each, ragged))
+    if len(found) > _MOST:
+        found = _reached(flow, lambda each: False)
     if len(found) > _MOST:
         return frozenset()
     for name in found:
@@ -82,14 +84,13 @@ def follow(kernel: Function, flow: Flow, ragged: bool) -> frozenset[str]:
     return frozenset(found)
 
 
-def _has_source(block: Block, ragged: bool) -> bool:
-    return any(_brings_nothing(each, ragged) for each in block.instructions)
+def _reached(flow: Flow, brings: Callable[[Instruction], bool]) -> set[str]:
+    """Registers that may be unwritten after some instruction: what each block passes on, to a fixed point.
 
-
-def _reached(flow: Flow, ragged: bool) -> set[str]:
-    """Registers that may be unwritten after some instruction: what each block passes on, to a fixed point."""
+    `brings` tells whether an instruction may itself bring nothing.
+    """
     entries: dict[int, set[str]] = {0: set(flow.blocks[0].live_in)}
-    waiting = {number for number, block in enumerate(flow.blocks) if _has_source(block, ragged)}
+    waiting = {number for number, block in enumerate(flow.blocks) if any(map(brings, block.instructions))}
     if entries[0]:
         waiting.add(0)
     found = set(entries[0])
@@ -99,7 +100,7 @@ def _reached(flow: Flow, ragged: bool) -> set[str]:
         block = flow.blocks[number]
         here = entries.setdefault(number, set()) & block.live_in
         for instruction in block.instructions:
-            _pass(instruction, here, ragged)
+            _pass(instruction, here, brings(instruction))
             found |= here
         for successor in block.successors:
             if successor < len(flow.blocks) and not here <= entries.setdefault(successor, set()):
@@ -108,7 +109,7 @@ def _reached(flow: Flow, ragged: bool) -> set[str]:
     return found
 
 
-def _pass(instruction: Instruction, here: set[str], ragged: bool) -> None:
+def _pass(instruction: Instruction, here: set[str], nothing: bool) -> None:
     """Take one instruction's results into, or out of, the registers that may be unwritten."""
     targets = {register.name for register in definitions(instruction)}
     if not targets:
@@ -116,11 +117,7 @@ def _pass(instruction: Instruction, here: set[str], ragged: bool) -> None:
     registers, together = sources(instruction)
     read = {register.name for register in registers}
     spoilt = bool(read) and read <= here if together else bool(read & here)
-    if (
-        spoilt
-        or _brings_nothing(instruction, ragged)
-        or (instruction.predicate is not None and instruction.predicate.name in here)
-    ):
+    if spoilt or nothing or (instruction.predicate is not None and instruction.predicate.name in here):
         here |= targets
     elif instruction.predicate is None:
         here -= targets
