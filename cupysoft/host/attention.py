@@ -21,7 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from cupysoft.attention_layout import AttentionOptions, Role
-from cupysoft.host.attention_rows import DEPTH, Rows, padded, times
+from cupysoft.host.attention_entries import Entries, Rows
+from cupysoft.host.attention_rows import DEPTH, Effort, RowStates, padded, times
 from cupysoft.host.rounding import store
 from cupysoft.host.threads import for_each
 from cupysoft.host.words import FloatArray
@@ -30,15 +31,20 @@ from cupysoft.workers import thread_count
 __all__ = ["attention"]
 
 Array = npt.NDArray[Any]
-Index = tuple[int, ...]
 
 QUERIES = 256
 TILE = 256
 """Queries of a task, and keys of a tile: 64 Ki scores in float64 stay in a core's own cache."""
 
-ENTRIES = 16
-"""Most entries of the batch in a task, where each has few queries: enough to be worth the calls of NumPy, and
-few enough for their keys and values to stay in a cache."""
+KEYS = 16 * TILE
+"""Most keys of a tile of all entries of a task, where each has few queries: enough to be worth the calls of NumPy, and
+few enough for them and their values to stay in a cache."""
+
+NUMBERS = 1 << 18
+"""Most elements of the queries and outputs of such a task."""
+
+TURNED = 64
+"""Keys that are turned in one go: a column of more of them has too many lines for a core's first cache."""
 
 SMALL = 1 << 16
 """Up to so many scores are left to the calling thread."""
@@ -61,9 +67,14 @@ def attention(arrays: Mapping[Role, Array], options: AttentionOptions) -> None:
 class _Task:
     """Rows first to stop of some entries of the batch."""
 
-    entries: tuple[Index, ...]
+    entries: slice
     first: int
     stop: int
+
+    @property
+    def count(self) -> int:
+        """How many entries."""
+        return int(self.entries.stop - self.entries.start)
 
 
 class _Call:
@@ -76,59 +87,66 @@ class _Call:
         own = [i for i in range(batch) if i not in shared]
         order = [*own, batch, *shared]
         first_of_shared = tuple(0 if i in shared else slice(None) for i in range(batch))
-        self.k, self.v = k[first_of_shared], v[first_of_shared]
-        # What belongs to a row: the axes of the entries, those of the rows, and what there is for each row.
-        self.q, self.out = (a.transpose(*order, batch + 1) for a in (q, arrays["out"]))
-        self.lse = arrays["lse"].transpose(order) if "lse" in arrays else None
-        self.mask, self.bias = (
-            arrays[role].transpose(*order, batch + 1) if role in arrays else None for role in ("mask", "bias")
+        self.k, self.v = (Entries(array[first_of_shared], len(own), 1) for array in (k, v))
+
+        def of_rows(array: Array) -> Entries:
+            # The axes of the entries, those of the rows, and what there is for each row.
+            return Entries(array.transpose(*order, *range(batch + 1, array.ndim)), len(own), len(order) - len(own))
+
+        self.q, self.out = of_rows(q), of_rows(arrays["out"])
+        self.lse, self.mask, self.bias = (
+            of_rows(arrays[role]) if role in arrays else None for role in ("lse", "mask", "bias")
         )
         self.lengths = None
         if "kv_lengths" in arrays:
-            lengths = arrays["kv_lengths"][..., None]
-            self.lengths = np.broadcast_to(lengths, q.shape[:-1]).transpose(order)
+            self.lengths = of_rows(np.broadcast_to(arrays["kv_lengths"][..., None], q.shape[:-1]))
         self.options = options
-        self.plain = self.out.dtype.itemsize < 8
-        self.batch = tuple(q.shape[i] for i in own)
+        self.dtype = arrays["out"].dtype
+        self.plain = self.dtype.itemsize < 8
+        self.entries = math.prod(q.shape[i] for i in own)
         self.row_shape = tuple(q.shape[i] for i in order[len(own) :])
         self.rows = math.prod(self.row_shape)
-        self.scores = math.prod(self.batch) * self.rows * k.shape[-2]
+        self.kv_len, self.head_dim, self.value_dim = k.shape[-2], q.shape[-1], v.shape[-1]
+        self.scores = self.entries * self.rows * self.kv_len
 
     def tasks(self) -> Iterator[_Task]:
         """Give the tasks: large enough to be worth their while, and as many as there are threads, if that can be."""
-        entries = list(np.ndindex(self.batch))
-        together = max(1, min(QUERIES // padded(self.rows), ENTRIES, -(-len(entries) // thread_count())))
-        for place in range(0, len(entries), together):
+        rows, keys = padded(min(self.rows, QUERIES)), min(self.kv_len, TILE)
+        of_entry = rows * (self.head_dim + self.value_dim)
+        room = min(QUERIES * TILE // (rows * keys), KEYS // keys, NUMBERS // of_entry)
+        together = max(1, min(room, -(-self.entries // thread_count())))
+        for place in range(0, self.entries, together):
+            entries = slice(place, min(place + together, self.entries))
             for first in range(0, self.rows, QUERIES):
-                yield _Task(tuple(entries[place : place + together]), first, min(first + QUERIES, self.rows))
+                yield _Task(entries, first, min(first + QUERIES, self.rows))
 
     def run(self, task: _Task) -> None:
         """Compute the outputs of a task."""
         where, low, high = self._places(task)
         count = task.stop - task.first
-        q = np.zeros((len(task.entries), padded(count), self.q.shape[-1]))
-        q[:, :count] = _each(self.q, task, where)
+        q = np.zeros((task.count, padded(count), self.head_dim))
+        q[:, :count] = self.q.of_rows(task.entries, where)
 
-        def walked(*, lowered: bool = False) -> Rows:
-            rows = Rows(len(task.entries), count, self.v.shape[-1], plain=self.plain, lowered=lowered)
+        def walked(effort: Effort) -> RowStates:
+            rows = RowStates(task.count, count, self.value_dim, plain=self.plain, effort=effort)
             for first in range(low.min() // TILE * TILE, high.max() + 1, TILE):
-                stop = min(first + TILE, self.k.shape[-2])
+                stop = min(first + TILE, self.kv_len)
                 self._fold(rows, q, task, where, (first, stop), low, high)
             return rows
 
-        o, lse = walked().result(lambda: walked(lowered=True))
-        _write(o, self.out, task, where)
+        o, lse = walked(Effort.QUICK).result(walked)
+        _write(o, self.out, self.dtype, task, where)
         if self.lse is not None:
-            _write(lse, self.lse, task, where)
+            _write(lse, self.lse, np.dtype(np.float32 if self.plain else np.float64), task, where)
 
-    def _places(self, task: _Task) -> tuple[tuple[Any, ...], Array, Array]:
+    def _places(self, task: _Task) -> tuple[Rows, Array, Array]:
         """Give an index of the task's rows, and the first and last key of each, as (entries, rows, 1)."""
         numbers = np.arange(task.first, task.stop)
         place = np.unravel_index(numbers, self.row_shape)
         where = (slice(task.first, task.stop),) if len(self.row_shape) == 1 else place
-        keys = np.full((1, len(numbers)), self.k.shape[-2])
+        keys = np.full((1, len(numbers)), self.kv_len)
         if self.lengths is not None:
-            keys = _each(self.lengths, task, where)
+            keys = self.lengths.of_rows(task.entries, where)
         options = self.options
         level = place[0] + (0 if options.top_left else keys - self.row_shape[0])
         low = np.zeros_like(keys) if options.left is None else np.maximum(level - options.left, 0)
@@ -137,22 +155,17 @@ class _Call:
 
     def _fold(
         self,
-        rows: Rows,
+        rows: RowStates,
         q: FloatArray,
         task: _Task,
-        where: tuple[Any, ...],
+        where: Rows,
         keys: tuple[int, int],
         low: Array,
         high: Array,
     ) -> None:
         """Take in a tile of keys."""
         span = slice(*keys)
-        k = np.empty((len(q), q.shape[2], keys[1] - keys[0]))
-        v = np.empty((len(q), keys[1] - keys[0], self.v.shape[-1]))
-        for place, entry in enumerate(task.entries):
-            np.copyto(k[place], self.k[entry][span].T, casting="unsafe")
-            np.copyto(v[place], self.v[entry][span], casting="unsafe")
-        scores = times(q, k, DEPTH[self.plain])
+        scores = times(q, self._turned_keys(task, span), DEPTH[self.plain])
         s = scores[:, : rows.rows]
         s *= self.options.scale
         if self.options.softcap is not None:
@@ -161,7 +174,7 @@ class _Call:
             s *= self.options.softcap
         repair = None
         if self.bias is not None:
-            bias = _each(self.bias[..., span], task, where).astype(np.float64)
+            bias = self.bias.of_rows(task.entries, where, span).astype(np.float64)
             s += bias
             if np.isneginf(bias).any():
 
@@ -172,25 +185,27 @@ class _Call:
             number = np.arange(*keys)
             np.copyto(s, -np.inf, where=(number < low) | (number > high))
         if self.mask is not None:
-            np.copyto(s, -np.inf, where=~_each(self.mask[..., span], task, where))
-        rows.fold(scores, v, repair)
+            np.copyto(s, -np.inf, where=~self.mask.of_rows(task.entries, where, span))
+        values = np.empty((task.count, keys[1] - keys[0], self.value_dim))
+        for some, view in self.v.views(task.entries):
+            np.copyto(values[some], view[:, span], casting="unsafe")
+        rows.fold(scores, values, repair)
+
+    def _turned_keys(self, task: _Task, span: slice) -> FloatArray:
+        """Copy a tile of keys, as (entries, head_dim, keys)."""
+        count = span.stop - span.start
+        keys = np.empty((task.count, self.head_dim, count))
+        for some, view in self.k.views(task.entries):
+            turned = view[:, span].swapaxes(1, 2)
+            for first in range(0, count, TURNED):
+                part = np.s_[..., first : first + TURNED]
+                np.copyto(keys[some][part], turned[part], casting="unsafe")
+        return keys
 
 
-def _each(array: Array, task: _Task, where: tuple[Any, ...]) -> Array:
-    """Copy what belongs to the rows of a task; one row stands for all, and one entry, where they are the same."""
-    entries = task.entries
-    axes = len(entries[0])
-    if not any(array.strides[:axes]):
-        entries = entries[:1]
-    rest = len(where) if len(where) > 1 else 1
-    if not any(array.strides[axes : axes + rest]):
-        where = (slice(0, 1), *(0,) * (rest - 1))
-    return np.stack([array[entry][where] for entry in entries])
-
-
-def _write(values: FloatArray, target: Array, task: _Task, where: tuple[Any, ...]) -> None:
+def _write(values: FloatArray, target: Entries, dtype: np.dtype[Any], task: _Task, where: Rows) -> None:
     """Round what belongs to the rows of a task to where it goes."""
-    for entry, of_entry in zip(task.entries, values, strict=True):
-        rounded = np.empty(of_entry.shape, target.dtype)
-        store(of_entry, rounded)
-        target[entry][where] = rounded
+    rounded = np.empty(values.shape, dtype)
+    store(values, rounded)
+    for some, view in target.views(task.entries):
+        view[(slice(None), *where)] = rounded[some]

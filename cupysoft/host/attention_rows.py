@@ -9,13 +9,14 @@ short ones, too, so that rounding errors that all point the same way cannot add 
 from __future__ import annotations
 
 from collections.abc import Callable
+from enum import Enum
 
 import numpy as np
 import numpy.typing as npt
 
 from cupysoft.host.words import FloatArray
 
-__all__ = ["LANES", "Rows", "padded", "times"]
+__all__ = ["LANES", "Effort", "RowStates", "padded", "times"]
 
 LANES = 8
 """Rows of a product: few enough to waste little on a single query, enough for nearly the speed of a large product."""
@@ -60,7 +61,15 @@ def times(a: FloatArray, b: FloatArray, depth: int) -> FloatArray:
     return result
 
 
-class Rows:
+class Effort(Enum):
+    """How a walk over the keys is made."""
+
+    QUICK = "as if all values were finite"
+    APART = "what is not finite is set apart"
+    LOWERED = "that, and weights are lowered, so that no sum leaves the range"
+
+
+class RowStates:
     """What some queries have seen so far: their largest score m, l = sum of exp(s - m), o = sum of exp(s - m) v.
 
     Attributes
@@ -71,14 +80,14 @@ class Rows:
         (entries, rows filled up to a multiple of LANES, value_dim).
     """
 
-    def __init__(self, entries: int, rows: int, value_dim: int, *, plain: bool, lowered: bool = False) -> None:
+    def __init__(self, entries: int, rows: int, value_dim: int, *, plain: bool, effort: Effort = Effort.QUICK) -> None:
         self.rows = rows
         self._keys = KEYS[plain]
-        self._lowered = lowered
+        self._effort = effort
         self.m = np.full((entries, rows, 1), -np.inf)
         self.l = np.zeros((entries, rows, 1))
         self.o = np.zeros((entries, padded(rows), value_dim))
-        self._infinite: FloatArray | None = None
+        self._infinite: FloatArray | float = 0.0
 
     def fold(self, scores: FloatArray, values: FloatArray, repair: Callable[[FloatArray], None] | None) -> None:
         """Take in further keys.
@@ -98,13 +107,13 @@ class Rows:
             repair(s)
             m = np.maximum.reduce(s, axis=2, keepdims=True)
         np.maximum(m, self.m, out=m)
-        if not np.isfinite(np.add.reduce(values, axis=None)):
+        if self._effort is not Effort.QUICK:
             values = self._set_apart(s > -np.inf, values)
         # Where there is no key yet, 0 stands for the maximum: -inf - -inf would be NaN.
         anchor = np.where(np.isneginf(m), 0.0, m)
         s -= anchor
         np.exp(s, out=s)
-        if self._lowered:
+        if self._effort is Effort.LOWERED:
             s *= LOWERED
         total = np.add.reduce(s, axis=2, keepdims=True)
         if (m != self.m).any():
@@ -117,31 +126,34 @@ class Rows:
 
     def _set_apart(self, live: npt.NDArray[np.bool_], values: FloatArray) -> FloatArray:
         """Note which rows see infinite values and NaN, and give the values without them: 0 times NaN would be NaN."""
-        if self._infinite is None:
-            self._infinite = np.zeros((*live.shape[:2], values.shape[2]))
         for special, kind in ((np.inf, np.isposinf), (-np.inf, np.isneginf), (np.nan, np.isnan)):
             seen = kind(values)
             if seen.any():
                 count = np.matmul(live.astype(np.float64), seen.astype(np.float64))
-                self._infinite += np.where(count > 0, special, 0.0)
+                self._infinite = self._infinite + np.where(count > 0, special, 0.0)
         return np.where(np.isfinite(values), values, 0.0)
 
-    def result(self, lowered: Callable[[], Rows]) -> tuple[FloatArray, FloatArray]:
+    def result(self, walked: Callable[[Effort], RowStates]) -> tuple[FloatArray, FloatArray]:
         """Give the outputs (entries, rows, value_dim) and lse (entries, rows); 0 and -inf where there was no key.
 
         Parameters
         ----------
-        lowered : callable
-            Gives the same rows with lowered weights. It is called where a sum left the range, as no mean does.
+        walked : callable
+            Gives the states of the same rows after another walk. An output that is not finite, though the scores are,
+            has met a value that is not, be it 0 times, or its sum has left the range, which no mean does.
         """
-        o = self._means()
-        beyond = ~np.isfinite(o) & np.isfinite(self.m)
-        if beyond.any():
-            np.copyto(o, np.clip(lowered()._means(), -LARGEST, LARGEST), where=beyond)
-        if self._infinite is not None:
-            o += self._infinite
+        o, apart = self._means(), self._infinite
+        for effort in (Effort.APART, Effort.LOWERED):
+            odd = ~np.isfinite(o) & (self.m < np.inf)
+            if not odd.any():
+                break
+            other = walked(effort)
+            means, apart = other._means(), other._infinite
+            if effort is Effort.LOWERED:
+                means = np.clip(means, -LARGEST, LARGEST)
+            np.copyto(o, means, where=odd)
         lse = np.where(np.isposinf(self.m), np.inf, self.m + np.log(self.l))
-        return o, lse[..., 0]
+        return o + apart, lse[..., 0]
 
     def _means(self) -> FloatArray:
         """Give the outputs as far as values are finite."""

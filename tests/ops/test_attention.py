@@ -14,6 +14,7 @@ from tests.attention_calls import DTYPES, AttentionCall, attention_calls, bits
 from tests.attention_reference import EPSILON, batch_of, expected, naive, over_batch
 
 Array = np.ndarray[Any, Any]
+RNG = np.random.default_rng(0)
 
 
 def normal(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...], dtype: Any = "f4") -> tuple[Array, Array, Array]:
@@ -102,6 +103,22 @@ def test_an_answer_does_not_know_its_batch(call: AttentionCall) -> None:
             alone = picked(call, entry, rows).run(return_lse=True)
             for one, other in zip(alone, together, strict=True):
                 np.testing.assert_array_equal(bits(one), bits(other[entry][rows]))
+
+
+def test_many_small_entries() -> None:
+    """Hundreds of them are one task, whether their axes follow from one another in memory or not."""
+    q, k, v = normal((40, 30, 3, 5), (40, 30, 4, 5), (40, 30, 4, 2))
+    k, v = k.copy(order="F"), v[:, ::-1]
+    options = {"mask": RNG.random((30, 3, 4)) < 0.8, "bias": RNG.normal(size=(40, 1, 1, 4)), "causal": True}
+    options["kv_lengths"] = RNG.integers(0, 5, (40, 1))
+    out = np.empty((30, 2, 3, 40), "f4").transpose(3, 0, 2, 1), np.empty((30, 3, 40), "f4").transpose(2, 0, 1)
+    call = AttentionCall(q, k, v, options)
+    call.check("ieee")
+    together = call.run(return_lse=True, out=out)
+    for entry in ((0, 0), (7, 29), (21, 13), (39, 28)):
+        alone = picked(call, entry, slice(None)).run(return_lse=True)
+        for one, other in zip(alone, together, strict=True):
+            np.testing.assert_array_equal(bits(one), bits(other[entry]))
 
 
 @given(call=attention_calls())
