@@ -85,6 +85,21 @@ def test_floating_sums(device: simulator.Device, name: str, type_: type, add: st
 
 
 @every_device
+def test_float32_sums_lose_subnormal_numbers_in_global_memory_alone(device: simulator.Device) -> None:
+    """So says the manual; a generic address is of the memory that it leads to."""
+    tiny, normal = 0x000116C2, 0x00800000
+    y = np.array([tiny, -(2**31) | tiny, normal, tiny, 0, 0], np.int32)
+    body = """__shared__ int s[2]; int i = threadIdx.x; s[i] = y[0]; __syncwarp();
+    float t = __int_as_float(s[i]), *place = (float*)(i ? y + 3 : s); __syncwarp();
+    if (i) { atomicAdd((float*)y, 0.0f); atomicAdd((float*)y + 1, -t); atomicAdd((float*)y + 2, -0x1.8p-126f); }
+    else atomicAdd((float*)s + 1, t);
+    __syncwarp();
+    atomicAdd(place, t); __syncwarp(); y[4 + i] = s[i];"""
+    launch(device, body, [y], block=2)
+    assert y.tolist() == [0, -(2**31), -(2**31), 0, 2 * tiny, 2 * tiny]
+
+
+@every_device
 def test_bfloat16_sums_keep_subnormal_numbers(device: simulator.Device) -> None:
     """A sum of subnormal numbers, and one that rounds to even each time."""
     y = np.array([0x0001, 0x3F80, 0x3F81], np.uint16)

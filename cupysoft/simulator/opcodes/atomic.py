@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from ..addresses import address, space_of
 from ..code import LANES
+from ..context import Slot
 from ..lane_loops import lane_loop, place_of_lane
 from ..lanes import load_buffer, store_buffer
 from ..literals import bits_of
 from ..ptx import SIZES, Instruction, Operand, Sink, Vector, type_of
 from ..seam import Access
 from . import opcode, unknown
+from .memory import within
 
 if TYPE_CHECKING:
     from ..emitter import Emitter, Value
@@ -42,11 +44,12 @@ def atomic(e: Emitter, instruction: Instruction) -> None:
     size, bits = SIZES[type_], f"b{8 * SIZES[type_]}"
     parts = len(sources[0].items) if isinstance(sources[0], Vector) else 1
     access = Access(address(e, place), e.active(), parts * size, space_of(instruction), "atomic")
+    in_shared = _in_shared(e, access) if operation == "add" and type_ == "f32" else None
     host = e.checks.access(e, access)
     for part in range(parts):  # the elements of a vector are atomic one by one
         values = [e.read(_part(source, part), bits) for source in sources[: 2 if operation == "cas" else 1]]
         memory = e.map("add <W x i64> {0}, {1}", host, e.constant("i64", part * size)) if part else host
-        old = _all_lanes(e, memory, values, operation, type_, f"i{8 * size}")
+        old = _all_lanes(e, memory, values, operation, type_, f"i{8 * size}", in_shared)
         if part == parts - 1:
             e.checks.observed(e, access)
         e.write(_part(target, part), old, bits)
@@ -56,8 +59,20 @@ def _part(operand: Operand, number: int) -> Operand:
     return operand.items[number] if isinstance(operand, Vector) else operand
 
 
-def _all_lanes(e: Emitter, host: Value, values: list[Value], operation: str, type_: str, lane: str) -> Value:
-    """Call the helper that goes through the active lanes, and return what they found."""
+def _in_shared(e: Emitter, access: Access) -> Value:
+    """Return where an access goes to shared memory."""
+    if access.space != "generic":
+        return e.constant("i1", int(access.space == "shared"))
+    return within(e, access.addresses, "shared", Slot.SHARED_BYTES)
+
+
+def _all_lanes(
+    e: Emitter, host: Value, values: list[Value], operation: str, type_: str, lane: str, in_shared: Value | None
+) -> Value:
+    """Call the helper that goes through the active lanes, and return what they found.
+
+    Sums of float32 in global memory lose subnormal numbers, as the manual says; those in shared memory do not.
+    """
     addresses = store_buffer(e, "addresses", host, "i64")
     for number, value in enumerate(values):
         store_buffer(e, "elements", value, lane, number, len(values))
@@ -67,9 +82,15 @@ def _all_lanes(e: Emitter, host: Value, values: list[Value], operation: str, typ
         real = "double" if type_ == "f64" else "float"
         e.module.declare(f"declare {real} @llvm.{operation}imumnum.{arithmetic}({real}, {real})")
     step = _compare_and_swap(lane) if operation == "cas" else _combine(operation, type_, lane)
-    helper = e.runtime(*_helper(f"{operation}.{type_}", lane, step, e.order_of_lanes()))
     e.module.declare("declare i32 @llvm.cttz.i32(i32, i1)")
-    e.code.effect(f"call void {helper}(ptr {addresses}, i32 {e.active_bits()}, ptr %elements, ptr %old, ptr %ctx)")
+    calls = [(f"{operation}.{type_}", step, e.active_bits())]
+    if in_shared is not None:
+        shared = e.bits(e.map("and <W x i1> {0}, {1}", in_shared, e.active()))
+        rest = e.code.line(f"xor i32 {e.active_bits()}, {shared}")
+        calls = [(*calls[0][:2], shared), (f"{operation}.ftz.{type_}", _by_swapping(operation, type_, True), rest)]
+    for name, body, lanes in calls:
+        helper = e.runtime(*_helper(name, lane, body, e.order_of_lanes()))
+        e.code.effect(f"call void {helper}(ptr {addresses}, i32 {lanes}, ptr %elements, ptr %old, ptr %ctx)")
     return load_buffer(e, "old", lane)
 
 
@@ -96,14 +117,14 @@ def _compare_and_swap(lane: str) -> str:
   br label %again"""
 
 
-def _by_swapping(operation: str, type_: str) -> str:
-    """Write a floating operation as a loop around compare-and-swap."""
+def _by_swapping(operation: str, type_: str, flush: bool = False) -> str:
+    """Write a floating operation as a loop around compare-and-swap; of float32, `flush` makes subnormals zero."""
     bits = 8 * SIZES[type_]
     single = {"f16x2": "f16", "bf16x2": "bf16"}.get(type_, type_)
     parts = bits // (8 * SIZES[single])
     lines, total = [], "0"
     for part in range(parts):
-        lines += _part_of_word(f"p{part}.", bits, single, part * 8 * SIZES[single], operation)
+        lines += _part_of_word(f"p{part}.", bits, single, part * 8 * SIZES[single], operation, flush)
         lines.append(f"  %joined{part} = or i{bits} {total}, %p{part}.placed")
         total = f"%joined{part}"
     body = "\n".join(lines)
@@ -122,7 +143,7 @@ keep:
   br label %again"""
 
 
-def _part_of_word(p: str, bits: int, single: str, shift: int, operation: str) -> list[str]:
+def _part_of_word(p: str, bits: int, single: str, shift: int, operation: str, flush: bool) -> list[str]:
     """Combine one number that lies `shift` bits up in ``%word`` and ``%given``."""
     width = 8 * SIZES[single]
     arithmetic = "double" if single == "f64" else "float"
@@ -130,16 +151,31 @@ def _part_of_word(p: str, bits: int, single: str, shift: int, operation: str) ->
     for name, source in (("a", "word"), ("b", "given")):
         lines.append(f"  %{p}{name}.down = lshr i{bits} %{source}, {shift}")
         cut = f"trunc i{bits} %{p}{name}.down to i{width}" if width < bits else f"or i{bits} %{p}{name}.down, 0"
-        lines.append(f"  %{p}{name}.bits = {cut}")
+        lines += _flushed(f"{p}{name}.bits", cut) if flush else [f"  %{p}{name}.bits = {cut}"]
         lines += _widened(f"{p}{name}", single, arithmetic)
     if operation == "add":
         lines.append(f"  %{p}sum = fadd {arithmetic} %{p}a, %{p}b")
     else:
         name = f"@llvm.{operation}imumnum.{'f64' if arithmetic == 'double' else 'f32'}"
         lines.append(f"  %{p}sum = call {arithmetic} {name}({arithmetic} %{p}a, {arithmetic} %{p}b)")
-    lines += _narrowed(p, single, arithmetic)
+    if flush:
+        lines.append(f"  %{p}sum.bits = bitcast float %{p}sum to i32")
+        lines += _flushed(f"{p}out", f"or i32 %{p}sum.bits, 0")
+    else:
+        lines += _narrowed(p, single, arithmetic)
     grow = f"zext i{width} %{p}out to i{bits}" if width < bits else f"or i{bits} %{p}out, 0"
     return [*lines, f"  %{p}wide = {grow}", f"  %{p}placed = shl i{bits} %{p}wide, {shift}"]
+
+
+def _flushed(name: str, bits: str) -> list[str]:
+    """Set ``%<name>`` to the bits of a float32, of a subnormal one to those of a zero of its sign."""
+    return [
+        f"  %{name}.all = {bits}",
+        f"  %{name}.power = and i32 %{name}.all, {0x7F800000}",
+        f"  %{name}.tiny = icmp eq i32 %{name}.power, 0",
+        f"  %{name}.sign = and i32 %{name}.all, {-0x80000000}",
+        f"  %{name} = select i1 %{name}.tiny, i32 %{name}.sign, i32 %{name}.all",
+    ]
 
 
 def _widened(name: str, single: str, arithmetic: str) -> list[str]:

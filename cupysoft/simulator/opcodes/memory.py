@@ -15,7 +15,7 @@ from . import opcode, unknown
 if TYPE_CHECKING:
     from ..emitter import Emitter, Value
 
-__all__ = ["move_symbol"]
+__all__ = ["move_symbol", "within"]
 
 
 @opcode("ld", "ldu")
@@ -134,7 +134,7 @@ def is_space(e: Emitter, instruction: Instruction) -> None:
     assert isinstance(source, Register)
     value = e.cast(e.read(source, e.layout.registers[source.name]), llvm_type(e.layout.registers[source.name]), "i64")
     space = space_of(instruction)
-    inside = {name: _within(e, value, name, size) for name, size in _SIZES.items()}
+    inside = {name: within(e, value, name, size) for name, size in _SIZES.items()}
     if space in inside:
         result = inside[space]
     elif space == "global":
@@ -148,7 +148,8 @@ def is_space(e: Emitter, instruction: Instruction) -> None:
 _SIZES = {"shared": Slot.SHARED_BYTES, "local": Slot.LOCAL_STRIDE}
 
 
-def _within(e: Emitter, value: Value, space: str, size: Slot) -> Value:
+def within(e: Emitter, value: Value, space: str, size: Slot) -> Value:
+    """Return where generic addresses lie in shared memory, or in that of the thread."""
     base = window(e, space)
     assert base is not None
     offset = e.map("sub <W x i64> {0}, {1}", value, base)
