@@ -18,6 +18,7 @@ from ..errors import SimulatorError
 from .chance import SOME_LANE
 from .context import Slot
 from .literals import bits_of, literal, llvm_type
+from .opcodes import unknown
 from .ptx import SIZES, Immediate, Instruction, Negated, Operand, Register, Sink, Special
 from .specials import special
 from .strips import Strips, Uniform, Value
@@ -105,7 +106,7 @@ class Emitter(Strips):
             case Special(name):
                 own, value = special(self, name)
                 return self.cast(value, own, type_)
-        raise SimulatorError(f"operand {operand} cannot be read as a value in {self.instruction.text!r}")
+        raise unknown(self.instruction, f"operand {operand} cannot be read as a value")
 
     def write(self, operand: Operand, value: Value, ptx_type: str) -> None:
         """Put a value of `ptx_type` into a register.
@@ -116,7 +117,7 @@ class Emitter(Strips):
         if isinstance(operand, Sink):
             return
         if not isinstance(operand, Register):
-            raise SimulatorError(f"{operand} is no destination in {self.instruction.text!r}")
+            raise unknown(self.instruction, f"{operand} is no destination")
         type_ = llvm_type(ptx_type)
         register = self.layout.registers[operand.name]
         width = 1 if register == "pred" else 8 * SIZES[register]

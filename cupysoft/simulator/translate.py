@@ -22,7 +22,7 @@ from .inline import inlined
 from .layout import Layout, StateOffset, place
 from .meeting import meet
 from .module_text import ModuleText
-from .opcodes import lookup
+from .opcodes import write
 from .pcs import AT_BARRIER, BLOCK_BITS, EXITED, MEETING, PENALTY, WAITING, load_counters, lowest_of, store_counters
 from .ptx import Instruction, Module, Variable
 from .seam import Checks, Unchecked
@@ -111,7 +111,7 @@ def _block(e: Emitter, flow: Flow, number: int) -> None:
             e.checks.registers(e)
         if instruction is block.instructions[-1] and finish(e, flow, number):
             return
-        lookup(instruction)(e, instruction)
+        write(e, instruction)
     e.begin_instruction(Instruction("nop"), e.index)
     e.store_registers(e.dirty & block.live_out)
     e.code.effect(f"br label %go{number + 1}")

@@ -228,11 +228,22 @@ def test_reductions_of_floats(device: simulator.Device, modifiers: str) -> None:
 
 @pytest.mark.parametrize(
     "instruction",
-    ["cvt.rn.f16x2.bf16x2 %0, %0;", "redux.sync.add.f32 %0, %0, -1;", "cvt.rs.f16x2.f32 %0, %0, %0, 1;"],
+    [
+        "cvt.rn.f16x2.bf16x2 %0, %0;",
+        "redux.sync.add.f32 %0, %0, -1;",
+        "cvt.rs.f16x2.f32 %0, %0, %0, 1;",
+        "add.u8x4 %0, %0, %0;",
+        "elect.sync %0, -1;",
+        "st.async.shared::cluster.mbarrier::complete_tx::bytes.u32 [%0], %0, [%0];",
+        "st.bulk.weak.shared::cta [%0], 16, 0;",
+        "red.async.relaxed.cluster.global.shared::cluster.mbarrier::complete_tx::bytes.add.u32 [%0], %0, [%0];",
+        "barrier.cluster.arrive;",
+        "vadd2.s32.s32.s32 %0.h0, %0, %0, %0;",
+    ],
 )
 def test_forms_that_are_not_there_are_refused_by_name(instruction: str) -> None:
     y = np.zeros(1, np.uint32)
-    with pytest.raises(UnknownInstructionError, match=instruction.split(" ", maxsplit=1)[0].replace(".", r"\.")):
+    with pytest.raises(UnknownInstructionError, match=re.escape(re.split("[ ;]", instruction)[0])):
         launch(
             simulator.Device(check=False), f'asm volatile("{instruction}" : "+r"(y[0]));', [y], parameters="unsigned* y"
         )

@@ -12,7 +12,7 @@ from ..flow import Flow, is_block_barrier, target_of
 from ..layout import Layout, StateOffset
 from ..meeting import lacking_lanes, masks_of
 from ..module_text import ModuleText
-from ..opcodes import lookup
+from ..opcodes import write
 from ..pcs import EXITED, store_counters
 from ..ptx import Instruction
 from ..seam import Unchecked
@@ -127,7 +127,7 @@ class _Writer:
             e.begin_instruction(instruction, index)
             if instruction is block.instructions[-1] and self._finish(number, instruction):
                 return
-            lookup(instruction)(e, instruction)
+            write(e, instruction)
             if not repeatable(instruction):
                 e.restart = ""
         e.begin_instruction(Instruction("nop"), e.index)
@@ -304,7 +304,7 @@ class _Writer:
                 target = target_of(instruction, self.flow.labels)
                 taken = e.active_bits()
                 break
-            lookup(instruction)(e, instruction)
+            write(e, instruction)
         guarded = e.instruction.predicate is not None and taken != e.active_name
         e.begin_instruction(Instruction("nop"), e.index)
         self._store(number)

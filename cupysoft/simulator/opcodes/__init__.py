@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..emitter import Emitter
     from ..ptx import Instruction
 
-__all__ = ["Translator", "lookup", "opcode", "unknown"]
+__all__ = ["Translator", "lookup", "opcode", "unknown", "write"]
 
 Translator: TypeAlias = "Callable[[Emitter, Instruction], None]"
 
@@ -71,6 +71,14 @@ def lookup(instruction: Instruction) -> Translator:
     if found is None:
         raise unknown(instruction, "textures and surfaces are not simulated" if name in _TEXTURES else "")
     return found
+
+
+def write(e: Emitter, instruction: Instruction) -> None:
+    """Write the code of an instruction, or raise UnknownInstructionError where its form fits none that is known."""
+    try:
+        lookup(instruction)(e, instruction)
+    except (AssertionError, AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
+        raise unknown(instruction, "it has a form of its own") from error
 
 
 @cache

@@ -32,6 +32,8 @@ _READ_MODIFY_WRITE = {"exch": "xchg", "inc": "uinc_wrap", "dec": "udec_wrap"}
 @opcode("atom", "red")
 def atomic(e: Emitter, instruction: Instruction) -> None:
     """``atom`` and ``red``: read, combine and write back in one step."""
+    if instruction.has("async"):
+        raise unknown(instruction, "reductions that complete later are not simulated")
     returns = instruction.opcode == "atom"
     target: Operand = instruction.operands[0] if returns else Sink()
     place, *sources = instruction.operands[1:] if returns else instruction.operands

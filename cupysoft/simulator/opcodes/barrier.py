@@ -22,6 +22,8 @@ def barrier(e: Emitter, instruction: Instruction) -> None:
     ``bar.warp.sync`` has met its lanes at the start of the block already. ``bar.result``
     is the second half of ``bar.red``, which the analysis of the flow cut off.
     """
+    if instruction.has("cluster"):
+        raise unknown(instruction, "clusters are not simulated")
     if instruction.has("warp"):
         e.checks.warp_sync(e)
     elif instruction.has("arrive"):

@@ -38,6 +38,8 @@ def load(e: Emitter, instruction: Instruction) -> None:
 @opcode("st")
 def store(e: Emitter, instruction: Instruction) -> None:
     """``st``: to any space, one element or a vector of them."""
+    if instruction.has("async", "bulk"):
+        raise unknown(instruction, "stores that complete later are not simulated")
     type_ = type_of(instruction)
     target, sources = instruction.operands[0], _items(instruction.operands[1])
     values = [e.read(source, type_) for source in sources]
