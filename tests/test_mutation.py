@@ -65,11 +65,15 @@ def test_a_guard_that_is_taken_away_is_noticed() -> None:
 def test_mutants_are_told_apart_by_a_number() -> None:
     text = "if (a && (b ? c : d)) f();\nif (e) return;\n"
     found = text_of_all(text, list(enumerate(sites(text))), "m")
-    head, body = found.split("} ", 1)
-    assert head.startswith("__device__ __forceinline__ bool m(int number)")
-    assert body == (
+    assert found.count("\n") == 2
+    assert found.endswith(
         "if ((m(0) ? true : bool(a)) && (m(1) ? true : bool(((m(2) ? false : m(3) ? true : bool(b)) ? c : d)))) f();\n"
         "if ((m(4) ? false : bool(e))) return;\n"
+    )
+    noted = text_of_all(text, list(enumerate(sites(text))), "m", noted=True)
+    assert noted.endswith(
+        "if ((m(bool(a), 0, -1)) && (m(bool(((m(bool(b), 3, 2)) ? c : d)), 1, -1))) f();\n"
+        "if ((m(bool(e), -1, 4))) return;\n"
     )
 
 

@@ -6,7 +6,10 @@ every file as it is and as its mutants have it:
     if (row >= rows) return;        if ((mutant(17) ? false : bool(row >= rows))) return;
 
 The number comes as the count of multiprocessors, `%nsmid`, which no kernel asks for. Each mutant runs in a fork of the
-process that has compiled.
+process that has compiled. Before that a run of another text notes which mutants would decide anything otherwise: the
+probe does not see the others.
+
+    if (noted(bool(row >= rows), -1, 17)) return;
 """
 
 from __future__ import annotations
@@ -26,9 +29,13 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from cupysoft.runtime import sources
 from cupysoft.simulator import launch
 from cupysoft.simulator.context import Slot
+from cupysoft.simulator.memory import Variables
 from cupysoft.simulator.workspace import Workspace
 from tests.mutation.probe import Probe
 from tests.mutation.run import Expected, Mutant, Verdict, answer_of, attempt, probe_of, served, use_folder
@@ -45,14 +52,28 @@ PATIENCE = 20
 _FIRST = 2
 """The number of the first mutant: a simulated device has one multiprocessor."""
 
-_ASKED = (
-    "__device__ __forceinline__ bool {name}(int number) {{ "
-    'int given; asm("mov.u32 %0, %%nsmid;" : "=r"(given)); return given == number; }} '
-)
+_CHOOSE = """
+__device__ __forceinline__ bool {name}(int number) {{
+    int given;
+    asm("mov.u32 %0, %%nsmid;" : "=r"(given));
+    return given == number;
+}}
+"""
+# Which one, if any, would have had another value here.
+_NOTE = """
+__device__ unsigned char {name}_seen[{count}];
+__device__ __forceinline__ bool {name}(bool value, int if_false, int if_true) {{
+    const int number = value ? if_true : if_false;
+    asm volatile("{{ .reg .pred p; setp.ge.s32 p, %0, 0; @p st.global.u8 [%1], %2; }}"
+                 ::"r"(number), "l"({name}_seen + number), "r"(1));
+    return value;
+}}
+"""
+_SEEN = "_seen"
 _PLACE = re.compile(r"^(\S+?\.cuh?)\((\d+)\): error", re.M)
 
 
-def text_of_all(text: str, mutants: Sequence[tuple[int, Site]], name: str) -> str:
+def text_of_all(text: str, mutants: Sequence[tuple[int, Site]], name: str, *, noted: bool = False) -> str:
     """Give a source text in which numbers choose between a predicate and its mutants.
 
     Parameters
@@ -62,10 +83,12 @@ def text_of_all(text: str, mutants: Sequence[tuple[int, Site]], name: str) -> st
         What numbers choose.
     name : str
         Of the function that compares numbers.
+    noted : bool
+        Whether nothing is chosen, and it is noted which mutants would have made a difference.
     """
-    spans: dict[tuple[int, int], list[tuple[int, str]]] = defaultdict(list)
+    spans: dict[tuple[int, int], dict[str, int]] = defaultdict(dict)
     for number, site in mutants:
-        spans[site.start, site.end].append((number, site.put))
+        spans[site.start, site.end][site.put] = number
     outer_first = sorted(spans, key=lambda span: (span[0], -span[1]))
 
     def between(start: int, end: int, inside: list[tuple[int, int]]) -> str:
@@ -74,12 +97,19 @@ def text_of_all(text: str, mutants: Sequence[tuple[int, Site]], name: str) -> st
             first, last = span = inside[0]
             nested = [each for each in inside[1:] if each[1] <= last]
             inside = inside[1 + len(nested) :]
-            choice = "".join(f"{name}({number}) ? {put} : " for number, put in spans[span])
-            done += text[place:first] + f"({choice}bool({between(first, last, nested)}))"
+            value = f"bool({between(first, last, nested)})"
+            if noted:
+                numbers = ", ".join(str(spans[span].get(put, -1)) for put in ("true", "false"))
+                value = f"{name}({value}, {numbers})"
+            else:
+                value = "".join(f"{name}({number}) ? {put} : " for put, number in spans[span].items()) + value
+            done += f"{text[place:first]}({value})"
             place = last
         return done + text[place:end]
 
-    return _ASKED.format(name=name) + between(0, len(text), outer_first)
+    count = 1 + max(number for number, _ in mutants)
+    head = (_NOTE if noted else _CHOOSE).format(name=name, count=count).replace("\n", " ")
+    return f"{head} {between(0, len(text), outer_first)}"
 
 
 def judged_together(found: Sequence[Mutant], known: Sequence[Expected], workers: int = 1) -> Iterator[Verdict]:
@@ -139,7 +169,7 @@ class _Judge:
     def _run(self, known: Expected) -> Iterator[tuple[int, str]]:
         while True:
             with self._lock:
-                version, folder = self._version, self._folder / str(self._version)
+                version = self._version
                 wanted = [
                     number
                     for number, mutant in self._mutants.items()
@@ -147,13 +177,27 @@ class _Judge:
                 ]
             if not wanted:
                 return
-            ends = served(partial(_serve, folder, known.probe.name, known.results, wanted))
-            first, log = next(ends)
-            if first == "results":
+            notes, chooses = self._places(version)
+            seen = self._first(known, version, served(partial(_note, notes, known.probe.name, known.results)))
+            if seen is None:
+                continue
+            yield from ((number, "survived") for number in wanted if number not in seen)
+            wanted = [number for number in wanted if number in seen]
+            if wanted:
+                ends = served(partial(_serve, chooses, known.probe.name, known.results, wanted))
+                if self._first(known, version, ends) is None:
+                    continue
                 yield from ends
-                return
-            if first != "does not compile" or not self._leave_out(log, version):
-                raise RuntimeError(f"{known.probe.name}: {first} with all mutants and none chosen: {log}")
+            return
+
+    def _first(self, known: Expected, version: int, answers: Iterator[tuple[Any, Any]]) -> Any:
+        """Give the first answer about the probe; None where some mutants are left out, and all is to be done anew."""
+        end, value = next(answers)
+        if end == "results":
+            return value
+        if end == "does not compile" and self._leave_out(value, version):
+            return None
+        raise RuntimeError(f"{known.probe.name}: {end} with all mutants and none chosen: {value}")
 
     def _leave_out(self, log: str, version: int) -> bool:
         """Do without the mutants of lines that the compiler names; tell whether there are any."""
@@ -167,17 +211,40 @@ class _Judge:
             self._write()
         return bool(gone)
 
+    def _places(self, version: int) -> tuple[Path, Path]:
+        """Where the kernels are that note, and those that choose."""
+        return self._folder / f"{version} notes", self._folder / f"{version} chooses"
+
     def _write(self) -> None:
-        folder = self._folder / str(self._version)
-        shutil.copytree(sources.kernels_folder(), folder)
         files: dict[str, list[tuple[int, Site]]] = defaultdict(list)
         for number, mutant in self._mutants.items():
             if number not in self._left_out:
                 files[mutant.path].append((number, mutant.site))
-        for path, mutants in files.items():
-            text = (folder / path).read_text(encoding="utf-8")
-            name = "mutant_" + re.sub(r"\W", "_", path)
-            (folder / path).write_text(text_of_all(text, mutants, name), encoding="utf-8")
+        for folder, noted in zip(self._places(self._version), (True, False), strict=True):
+            shutil.copytree(sources.kernels_folder(), folder)
+            for path, mutants in files.items():
+                text = (folder / path).read_text(encoding="utf-8")
+                name = "mutant_" + re.sub(r"\W", "_", path)
+                (folder / path).write_text(text_of_all(text, mutants, name, noted=noted), encoding="utf-8")
+
+
+def _note(folder: Path, name: str, wanted: list[bytes], pipe: Connection) -> None:
+    """Tell which mutants would have made a difference anywhere in the course of a probe."""
+    kept: list[dict[str, npt.NDArray[np.uint8]]] = []
+    begin = Variables.__init__
+
+    def noted(variables: Variables) -> None:
+        begin(variables)
+        kept.append(variables._storage)
+
+    Variables.__init__ = noted  # type: ignore[method-assign, assignment]
+    use_folder(folder)
+    launch._PATIENCE = math.inf
+    kind, value = attempt(probe_of(name), wanted, check=False)
+    if kind == "results":
+        arrays = [data for storage in kept for variable, data in storage.items() if variable.endswith(_SEEN)]
+        value = {int(number) for data in arrays for number in np.flatnonzero(data)}
+    pipe.send((kind, value))
 
 
 def _serve(folder: Path, name: str, wanted: list[bytes], numbers: Sequence[int], pipe: Connection) -> None:
@@ -186,7 +253,7 @@ def _serve(folder: Path, name: str, wanted: list[bytes], numbers: Sequence[int],
     launch._PATIENCE = math.inf
     probe = probe_of(name)
     kind, value = attempt(probe, wanted)
-    pipe.send((kind, str(value) if kind != "results" else ""))
+    pipe.send((kind, True if kind == "results" else value))
     if kind != "results":
         return
     start = time.monotonic()
