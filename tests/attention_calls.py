@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import cupysoft
 from tests.attention_reference import Expected, assert_close, batch_of, expected, live_keys, over_batch
 
-__all__ = ["CONTENTS", "DTYPES", "AttentionCall", "attention_calls"]
+__all__ = ["CONTENTS", "DTYPES", "AttentionCall", "attention_calls", "kernel_calls"]
 
 Array = npt.NDArray[Any]
 
@@ -104,6 +104,43 @@ def attention_calls(
     q, k, v = (_strided(draw, array) for array in (q, k, v))
     call = AttentionCall(q, k, v, _options(draw, rng, q, k, v) if options else {})
     if options and draw(st.booleans()):
+        _poison(call, rng, live_too=draw(st.booleans()))
+    return call
+
+
+@st.composite
+def kernel_calls(draw: st.DrawFn, dtype: np.dtype[Any], apart: int = 24) -> AttentionCall:
+    """Draw calls that a few instantiations of the kernels serve, since each takes seconds to compile.
+
+    There is no batch; rows begin `apart` elements apart; and mask, bias and softcap come together, or not.
+    """
+    with_all = draw(st.booleans())
+    odd = not with_all and draw(st.booleans())
+    dims = st.sampled_from([1, 7, 9, apart - 1] if odd else [8, 16, apart])
+    head_dim, value_dim = draw(dims), draw(dims)
+    q_len = draw(st.sampled_from([1, 2, 7, 15, 16, 17, 33, 63, 64]))
+    kv_len = draw(st.sampled_from([1, 2, 5, 16, 31, 33, 63, 64, 65, 100, 127, 129, 200]))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    content = draw(st.sampled_from(CONTENTS))
+    arrays: list[Array] = []
+    for place, shape in enumerate(((q_len, head_dim), (kv_len, head_dim), (kv_len, value_dim))):
+        rows = np.zeros((shape[0], apart), dtype)[:, : shape[1]]
+        rows[...] = _filled(content, rng, shape, place)
+        arrays.append(rows)
+    q, k, v = arrays
+    options = _options(draw, rng, q, k, v)
+    options.pop("precision", None)
+    if with_all:
+        options.setdefault("softcap", 20.0)
+        options.setdefault("mask", rng.random((q_len, kv_len)) < 0.8)
+        options["bias"] = np.atleast_1d(options.get("bias", rng.normal(size=kv_len))).astype("f4")
+        if draw(st.booleans()):
+            options["bias"][..., ::3] = -np.inf
+    else:
+        options = {name: value for name, value in options.items() if name in ("causal", "window", "kv_lengths")}
+        options["scale"] = draw(st.sampled_from([0.01, 0.3, 1.0]))
+    call = AttentionCall(q, k, v, options)
+    if draw(st.booleans()):
         _poison(call, rng, live_too=draw(st.booleans()))
     return call
 
