@@ -19,13 +19,14 @@ from benchmarks.measure import table
 from cupysoft.arrays import layout
 from cupysoft.ops import plans
 from cupysoft.ops.plans_float32 import prefers_float32
+from cupysoft.runtime.limits import limits_of
 from cupysoft.runtime.plan import Plan
 from cupysoft.simulator.profile.processors import Processor, processor
 from cupysoft.simulator.profile.slots import slots_of_plan
 
 GPUS = ("A100", "H100", "B200", "RTX 5090")
-# Of each family of kernels rows that fill it: a warp's, a block's in registers and in shared memory, walked, in parts.
-LENGTHS = (512, 8192, 11264, 65536, 1 << 20)
+# A warp's rows and a block's in registers; in shared memory, with their terms or without, as there is room; in parts.
+LENGTHS = (512, 8192, 16384, 32768, 65536, 1 << 18)
 SHOWN = ("issue", "float32", "float64", "integer", "wide conversion", "load/store")
 
 
@@ -48,10 +49,11 @@ def main() -> None:
 def rows(function: str, dtype: str, length: int, gpu: str) -> list[dict[str, object]]:
     """One line for each way there is: what is issued on each pipe, beside what may be."""
     kind, of = np.dtype(getattr(ml_dtypes, dtype, dtype)), processor(gpu)
-    ways = {float32: plan_of(function, kind, length, float32) for float32 in (False, True)}
+    shared = limits_of(of.arch).shared
+    ways = {float32: plan_of(function, kind, length, float32, shared) for float32 in (False, True)}
     if ways[False].kernels == ways[True].kernels:
         return [line(ways[False], kind.itemsize, of, length, True)]
-    preferred = prefers_float32(kind, of.arch)
+    preferred = prefers_float32(kind, of.arch, length)
     return [line(plan, kind.itemsize, of, length, float32 == preferred) for float32, plan in ways.items()]
 
 
@@ -69,10 +71,10 @@ def line(plan: Plan, itemsize: int, of: Processor, length: int, chosen: bool) ->
     }
 
 
-def plan_of(function: str, dtype: np.dtype, length: int, float32: bool) -> Plan:
+def plan_of(function: str, dtype: np.dtype, length: int, float32: bool, shared: int) -> Plan:
     """Plan rows of contiguous, aligned arrays."""
     rows = layout((64, length), (1,), [(length, 1), (length, 1)])
-    return plans.softmax(rows, dtype, (16, 16), log=function == "log_softmax", float32=float32)
+    return plans.softmax(rows, dtype, (16, 16), log=function == "log_softmax", float32=float32, shared=shared)
 
 
 if __name__ == "__main__":

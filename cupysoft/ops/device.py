@@ -12,6 +12,7 @@ from cupysoft.ops import plans_fast as fast_plans
 from cupysoft.ops.arguments import address
 from cupysoft.ops.plans_float32 import prefers_float32
 from cupysoft.runtime.launch import run
+from cupysoft.runtime.limits import limits_of
 from cupysoft.runtime.plan import Plan
 
 __all__ = ["logsumexp", "plan_logsumexp", "plan_softmax", "readable", "rows_of", "softmax", "spread", "strides"]
@@ -52,8 +53,15 @@ def logsumexp(
 def plan_softmax(x: Any, axes: tuple[int, ...], out: Any, *, log: bool, arch: str) -> Plan:
     """Plan softmax, or its logarithm, for an architecture; only the places of the elements are looked at."""
     rows = rows_of("LogSoftmax" if log else "Softmax", x, axes, out)
-    in_place, float32 = address(x) == address(out), prefers_float32(x.dtype, arch)
-    return _softmax_plan(rows, x.dtype, alignments(x, out), log=log, in_place=in_place, float32=float32)
+    return _softmax_plan(
+        rows,
+        x.dtype,
+        alignments(x, out),
+        log=log,
+        in_place=address(x) == address(out),
+        float32=prefers_float32(x.dtype, arch, rows.columns),
+        shared=limits_of(arch).shared,
+    )
 
 
 def plan_fast(function: str, x: Any, axes: tuple[int, ...], out: Any) -> Plan | None:

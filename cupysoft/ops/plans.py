@@ -14,6 +14,7 @@ import numpy as np
 
 from cupysoft.arrays import Layout
 from cupysoft.ops.plans_float32 import holds_plainly
+from cupysoft.ops.plans_kept import LONGEST, UNASKED, kept
 from cupysoft.ops.plans_settle import Open
 from cupysoft.ops.plans_view import VECTOR_BYTES, View, access_type, by_columns, view_of
 from cupysoft.ops.plans_weighted import element_type, general_logsumexp
@@ -31,11 +32,9 @@ _HELD = 16
 _HELD_FLOAT64 = 8
 # Warps of the largest block that stages a row in registers, and of the blocks that stream (STREAM_WARPS in rows.cu).
 _WARPS = 16
-# Bytes of a row that softmax_shared keeps: 48 KiB need no opt-in on any architecture, 1 KiB is for the reductions.
-_SHARED_BYTES = 47 * 1024
 # Rows longer than this are cut into parts; a part is a quarter of it. A block streams a part in a few microseconds,
 # long beside the time to start it, and a single row of a million elements still occupies 64 multiprocessors.
-_SPLIT_ROWS = 65536
+_SPLIT_ROWS = LONGEST
 # The same by columns, where a block has 32 rows at once and 16 threads for each.
 _SPLIT_COLUMNS = 4096
 _PARTS = 4
@@ -57,6 +56,7 @@ def softmax(
     in_place: bool = False,
     first_tier: int = 1,
     float32: bool = False,
+    shared: int = UNASKED,
 ) -> Plan:
     """Plan softmax, or log_softmax.
 
@@ -76,6 +76,8 @@ def softmax(
         For tests: 2 or 3 to have every row decided by that tier (kernels/softmax/settled.cuh).
     float32 : bool
         Whether float32 shall do what it can in the place of float64, for the same bits (kernels/softmax/rows32.cu).
+    shared : int
+        Bytes of shared memory that a block can have.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def softmax(
     """
     left_open = Open(in_place, first_tier)
     float32 = float32 and not log and dtype.itemsize <= 4
-    operation = _Operation("LogSoftmax" if log else "Softmax", dtype, True, left_open, float32)
+    operation = _Operation("LogSoftmax" if log else "Softmax", dtype, True, left_open, float32, shared)
     return _settled(operation, layout, alignment)
 
 
@@ -129,7 +131,8 @@ class _Operation:
     """An operation of kernels/softmax/operations.cuh on one dtype.
 
     `elements`: a result for each element; `left_open`: what becomes of rows in doubt;
-    `float32`: whether there are kernels for it that work in float32, and these are wanted.
+    `float32`: whether there are kernels for it that work in float32, and these are wanted;
+    `shared`: bytes of shared memory that a block can have.
     """
 
     name: str
@@ -137,6 +140,7 @@ class _Operation:
     elements: bool
     left_open: Open
     float32: bool = False
+    shared: int = UNASKED
 
     @property
     def type(self) -> str:
@@ -169,6 +173,20 @@ class _Operation:
             return self.direct(kernel, _ROWS, (size, chunks, access), view)
         sizes = (chunks,) if kernel == "softmax_warp" else (size, chunks)
         return self.direct(f"{kernel}_floats", _ROWS_FLOAT32, (*sizes, access), view)
+
+    def kept_rows(self, layout: Layout, vectors: int, access: str, view: View) -> Step | None:
+        """The step for rows that a block keeps in shared memory, if there is room for them."""
+        plainly = holds_plainly(layout, access)
+        float32 = self.float32 and plainly
+        terms = plainly and self.name == "Softmax" and (float32 or self.dtype.itemsize == 4)
+        shared = self.shared if plainly else UNASKED
+        found = kept(vectors, self.dtype.itemsize, shared, terms=terms, table=float32, access=access)
+        if layout.columns > LONGEST or not self.elements or found is None:
+            return None
+        name, source = ("softmax_shared_floats", _ROWS_FLOAT32) if float32 else ("softmax_shared", _ROWS)
+        kernel = self.direct(name, source, (found.warps, str(found.terms).lower(), access), view)
+        arguments: tuple[Argument, ...] = ("x", view.value, *self.outputs)
+        return Step(kernel, (layout.rows, 1, 1), (32 * found.warps, 1, 1), found.shared, arguments)
 
     def direct(self, kernel: str, source: str, arguments: Sequence[object], view: View) -> KernelRef:
         """The kernel that goes from x to the outputs."""
@@ -210,12 +228,9 @@ def _by_rows(operation: _Operation, layout: Layout, alignment: Sequence[int]) ->
         warps = _power_of_two(-(-vectors // (32 * most)))
         kernel = operation.held_rows("softmax_block", warps, most, access, view, plainly)
         return Plan((Step(kernel, (layout.rows, 1, 1), (32 * warps, 1, 1), 0, arguments),))
+    if step := operation.kept_rows(layout, vectors, access, view):
+        return Plan((step,))
     block = (32 * _WARPS, 1, 1)
-    if operation.elements and vectors * VECTOR_BYTES <= _SHARED_BYTES:
-        kernel = operation.direct("softmax_shared", _ROWS, (access,), view)
-        # A warp hands its vectors over there, all 32 of them.
-        shared = -(-vectors // 32) * 32 * VECTOR_BYTES
-        return Plan((Step(kernel, (layout.rows, 1, 1), block, shared, arguments),))
     if layout.columns <= _SPLIT_ROWS:
         kernel = operation.direct("softmax_stream", _ROWS, (access,), view)
         return Plan((Step(kernel, (layout.rows, 1, 1), block, 0, arguments),))

@@ -15,9 +15,12 @@ __all__ = ["holds_plainly", "prefers_float32"]
 _OLDEST = 80
 # Where float64 runs at half the rate of float32, which is all that float32 needs at the bandwidth of these devices.
 _FAST_FLOAT64 = (90,)
+# Where it is fast enough for rows of which one in eight or more is in doubt, so that float64 works it out again.
+_FAST_FLOAT64_OF_LONG_ROWS = (90, 100)
+_LONG = 8192
 
 
-def prefers_float32(dtype: np.dtype[Any], arch: str) -> bool:
+def prefers_float32(dtype: np.dtype[Any], arch: str, columns: int = 1) -> bool:
     """Whether float32 is faster, by the count of instructions of both (tests/kernels/test_issue_slots.py).
 
     Parameters
@@ -26,10 +29,13 @@ def prefers_float32(dtype: np.dtype[Any], arch: str) -> bool:
         Of the elements.
     arch : str
         Architecture, such as ``"sm_90"`` or ``"90"``.
+    columns : int
+        Length of a row.
     """
     # What names no architecture is refused when it comes to compiling.
     number = int("0" + re.sub(r"\D", "", arch))
-    return number >= _OLDEST and (dtype.itemsize == 2 or (dtype.itemsize == 4 and number not in _FAST_FLOAT64))
+    fast = _FAST_FLOAT64_OF_LONG_ROWS if columns > _LONG else _FAST_FLOAT64
+    return number >= _OLDEST and (dtype.itemsize == 2 or (dtype.itemsize == 4 and number not in fast))
 
 
 def holds_plainly(layout: Layout, access: str) -> bool:

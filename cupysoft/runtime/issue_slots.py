@@ -102,7 +102,8 @@ def sections(code: Sequence[Instruction], itemsize: int) -> tuple[Section, ...]:
     """What of a kernel is executed for its elements.
 
     How many elements that is follows from the bytes that the section writes to global memory, or else reads there, or
-    else reads or writes in shared memory by 16 bytes, since rows wait there in nothing less.
+    else reads or writes in shared memory by 16 bytes, whichever is less: rows wait there in nothing less, and terms
+    take more room than elements.
 
     Parameters
     ----------
@@ -149,8 +150,9 @@ def _section(what: str, code: Sequence[Instruction], itemsize: int, rare: int) -
             accesses.setdefault(each.name, Counter())[size] += 1
     # Elements move by the widest accesses; narrower ones are of what belongs to a whole row.
     moved = {name: max(counts) * counts[max(counts)] for name, counts in accesses.items()}
-    # What is written is elements only; what is read may be a table besides.
-    elements = next((moved[name] for name in ("STG", "LDG", "LDS", "STS") if name in moved), 0) // itemsize
+    # What is written is elements only; what is read may be a table besides. Terms take more room than elements.
+    waiting = min((moved[name] for name in ("LDS", "STS") if name in moved), default=0)
+    elements = next((moved[name] for name in ("STG", "LDG") if name in moved), waiting) // itemsize
     walks = ("LDG" in moved) + ("STG" in moved)
     return Section(what, elements, walks * elements * itemsize, Counter(pipe_of(each.opcode) for each in code), rare)
 

@@ -144,23 +144,27 @@ __device__ __forceinline__ Quanta quanta_of(Floats sum) {
     return {__float_as_uint(a), __float_as_uint(b) + __float_as_uint(of_lo), __float_as_uint(c)};
 }
 
-// What a quotient by the sum of a row needs: 1 / sum in two words, times 2^(32 - LIFT).
+// What a quotient by the sum of a row needs: 1 / sum in two words, times 2^(32 - LIFT), from the sum in units of 2^-49.
 //
-// The sum in units of 2^-49 is an integer below 2^63, of which one is missed: 0.5 u^2, for a sum is 1 - 2^-11 at least. Two
-// words hold it to u^2. rcp.approx is a first guess, good to 2 u (PTX manual), which one step makes 1.01 u; `left` is what
-// then is left of 1, below 2.1 u, rounded; so is lo. 1 / (1 - left) = 1 + left + left^2 + ...: below 6 u^2 altogether.
+// rcp.approx is a first guess, good to 2 u (PTX manual), which one step makes 1.01 u; `left` is what then is left of 1, below
+// 2.1 u, rounded; so is lo. 1 / (1 - left) = 1 + left + left^2 + ...: with 2 u^2 of the sum below 6 u^2 altogether.
+__device__ __forceinline__ Floats inverse_of_words(float high, float low) {
+    float guess;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(guess) : "f"(high));
+    const float inverse = __fmaf_rn(guess, __fmaf_rn(-high, guess, 1.0f), guess);
+    const float left = __fmaf_rn(-low, inverse, __fmaf_rn(-high, inverse, 1.0f));
+    return {inverse, __fmul_rn(inverse, __fmaf_rn(left, left, left))};
+}
+
+// The same from quanta. In units of 2^-49 the sum is an integer below 2^63, of which one is missed: 0.5 u^2, for a sum is
+// 1 - 2^-11 at least. Two words hold it to u^2.
 __device__ __forceinline__ Floats inverse_of(Quanta sum, int threads) {
     const unsigned a = sum.a - threads * __float_as_uint(TO_A);
     const int b = static_cast<int>(sum.b - 2 * threads * __float_as_uint(TO_B));
     const int c = static_cast<int>(sum.c - threads * __float_as_uint(TO_C));
     const long long whole = (static_cast<long long>(a) << 32) + (static_cast<long long>(b) << 12) + (c >> 9);
     const float high = __ll2float_rn(whole);
-    const float low = __ll2float_rn(whole - __float2ll_rz(high));
-    float guess;
-    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(guess) : "f"(high));
-    const float inverse = __fmaf_rn(guess, __fmaf_rn(-high, guess, 1.0f), guess);
-    const float left = __fmaf_rn(-low, inverse, __fmaf_rn(-high, inverse, 1.0f));
-    return {inverse, __fmul_rn(inverse, __fmaf_rn(left, left, left))};
+    return inverse_of_words(high, __ll2float_rn(whole - __float2ll_rz(high)));
 }
 
 // A quotient times 2^32 in two words. q and what it misses are exact where q is no smaller than LEAST_NORMAL. With

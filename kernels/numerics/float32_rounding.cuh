@@ -38,20 +38,24 @@ template <>
 constexpr bool IS_BFLOAT16<Bfloat16> = true;
 
 // q 2^-32, which misses the truth by `error` of it at most, rounded to 16 bits, or doubt. Beside `place` the last bit of a
-// sum is that of T: DIGITS - 1 below the first of q, or that of the smallest subnormal number.
+// sum is that of T: DIGITS - 1 below the first of q, or that of the smallest subnormal number. `gap` is how far q lies beyond
+// the middle between `nearest` and its neighbour; near the middle, where it counts, both differences are exact.
 template <typename T>
 __device__ __forceinline__ T rounded_short(Floats q, float error, bool& doubt) {
     constexpr int DIGITS = IS_BFLOAT16<T> ? 8 : 11;
     constexpr unsigned NORMAL = (127 + 32 - (IS_BFLOAT16<T> ? 126 : 14)) << 23;
-    const unsigned exponent = max(__float_as_uint(q.hi) & 0x7f800000u, NORMAL);
+    const float value = __fadd_rn(q.hi, q.lo);
+    const float low = __fsub_rn(q.lo, __fsub_rn(value, q.hi));
+    const unsigned exponent = max(__float_as_uint(value) & 0x7f800000u, NORMAL);
     const float place = __uint_as_float(exponent + ((24 - DIGITS) << 23));
-    const float nearest = __fadd_rn(q.hi, place);
-    const float rest = __fadd_rn(__fsub_rn(q.hi, __fsub_rn(nearest, place)), q.lo);
-    const float margin = __fmul_rn(q.hi, error);
-    const float below = __fadd_rn(nearest, __fsub_rn(rest, margin));
-    const float above = __fadd_rn(nearest, __fadd_rn(rest, margin));
-    doubt |= below != above;
-    return Element<T>::round(static_cast<double>(__fmul_rn(__fsub_rn(above, place), RESULT_LOWERED)));
+    const float nearest = __fsub_rn(__fadd_rn(value, place), place);
+    const float rest = __fsub_rn(value, nearest);
+    const float middle = copysignf(__fmul_rn(place, 0x1p-24f), rest);
+    const float gap = __fadd_rn(__fsub_rn(rest, middle), low);
+    doubt |= !(fabsf(gap) > __fmul_rn(value, error));
+    const bool beyond = (gap > 0.0f) == (middle > 0.0f);
+    const float rounded = beyond ? __fmaf_rn(2.0f, middle, nearest) : nearest;
+    return Element<T>::round(static_cast<double>(__fmul_rn(rounded, RESULT_LOWERED)));
 }
 
 // What differs between results of 32 and of 16 bits.
@@ -141,7 +145,7 @@ struct Single {
     // For float16 exp(-50) < 2^-72 is enough, and no quotient is subnormal then.
     static constexpr float REACH = IS_BFLOAT16<T> ? 107.0f : 50.0f;
     // What two words of a quotient miss: the term 2^-33; the sum, of terms and of words lo, 2^-32.03; the quotient by two
-    // roundings and lo times lo 2^-33.6; the rounding 2^-35: 2^-31.05.
+    // roundings and lo times lo 2^-33.6: 2^-31.1.
     static constexpr float FINE = 0x1p-31f;
     // What one word, rounded down, is below the truth at most: 6 u for roundings, 2^-30 for the inverse, and some.
     static constexpr float WIDTH = 6.25f * 0x1p-24f;
@@ -206,26 +210,37 @@ struct Single {
         return pair;
     }
 
-    // One word decides nearly always. `below` is rounded down throughout and multiplied by a number below the inverse, so
-    // it is below the truth, by three roundings of 2 u; `above` adds that. Where both round to the same, so does the truth.
+    // One word decides nearly always: `below`, rounded down throughout and multiplied by a number below the inverse, is below
+    // the truth, by three roundings of 2 u; above it is added what that may be. Where both round to the same, so does the truth.
+    struct OneWord {
+        float least;
+        float step;
+        __device__ __forceinline__ OneWord(Floats inverse, float fine)
+            : least(__fmul_rn(__fadd_rd(inverse.hi, __fmaf_rn(inverse.hi, -2 * fine, inverse.lo)), RESULT_LOWERED)),
+              step(__fmul_rn(least, WIDTH)) {}
+    };
+    // Two results, and the bits in which they are in doubt.
+    __device__ static __forceinline__ unsigned rounded_pair(T* result, const float* below, const float* term, float step,
+                                                            unsigned& below_pair) {
+        const unsigned pair = packed_pair(__fmaf_ru(term[0], step, below[0]), __fmaf_ru(term[1], step, below[1]));
+        result[0] = {static_cast<unsigned short>(pair)};
+        result[1] = {static_cast<unsigned short>(pair >> 16)};
+        below_pair = packed_pair(below[0], below[1]);
+        return pair ^ below_pair;
+    }
+
     __device__ static __forceinline__ void quotients(T* result, const Floats* term, Floats inverse, bool small,
                                                      bool& doubt) {
-        const float least = __fmul_rn(__fadd_rd(inverse.hi, __fmaf_rn(inverse.hi, -2 * FINE, inverse.lo)), RESULT_LOWERED);
-        const float step = __fmul_rn(least, WIDTH);
+        const OneWord by(inverse, FINE);
         unsigned different = 0;
 #pragma unroll
         for (int i = 0; i < GROUP; i += 2) {
             float below[2];
-            float above[2];
+            const float hi[2] = {term[i].hi, term[i + 1].hi};
 #pragma unroll
-            for (int j = 0; j < 2; j++) {
-                below[j] = __fmaf_rd(term[i + j].lo, least, __fmul_rd(term[i + j].hi, least));
-                above[j] = __fmaf_ru(term[i + j].hi, step, below[j]);
-            }
-            const unsigned pair = packed_pair(above[0], above[1]);
-            different |= pair ^ packed_pair(below[0], below[1]);
-            result[i] = {static_cast<unsigned short>(pair)};
-            result[i + 1] = {static_cast<unsigned short>(pair >> 16)};
+            for (int j = 0; j < 2; j++) below[j] = __fmaf_rd(term[i + j].lo, by.least, __fmul_rd(hi[j], by.least));
+            unsigned pair;
+            different |= rounded_pair(result + i, below, hi, by.step, pair);
         }
         if (rarely(different != 0 || small)) {
 #pragma unroll

@@ -67,12 +67,21 @@ struct Joined<BlockTeam<WARPS>> {
     __device__ static __forceinline__ bool any(bool value) { return __syncthreads_or(value); }
 };
 
+// The table of powers of two, for the threads of the block; it is complete after their next barrier.
+constexpr int TABLE_VECTORS = sizeof(POWERS_OF_TWO) / sizeof(uint4);
+template <typename TEAM>
+__device__ __forceinline__ void load_table(uint4* table) {
+#pragma unroll
+    for (int at = 0; at < TABLE_VECTORS; at += TEAM::THREADS)
+        if (TEAM::THREADS <= TABLE_VECTORS || threadIdx.x < TABLE_VECTORS)
+            table[at + threadIdx.x] = reinterpret_cast<const uint4*>(POWERS_OF_TWO)[at + threadIdx.x];
+}
+
 template <typename OPERATION, typename TEAM, int CHUNKS, int VECTOR, typename ACCESS, typename VIEW>
 __device__ __forceinline__ bool staged_floats(const OPERATION operation, const typename OPERATION::Type* x,
                                               const VIEW& view, long long row, bool wanted) {
     using T = typename OPERATION::Type;
     constexpr int COUNT = CHUNKS * VECTOR;
-    constexpr int TABLE_VECTORS = sizeof(POWERS_OF_TWO) / sizeof(uint4);
     const unsigned columns = wanted ? static_cast<unsigned>(view.columns) : 0;
     __shared__ uint4 table[TABLE_VECTORS];
 
@@ -86,9 +95,7 @@ __device__ __forceinline__ bool staged_floats(const OPERATION operation, const t
         const unsigned column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR;
         mover.template fetch<0>(element[at / UNIT], from, column, columns);
     }
-#pragma unroll
-    for (int at = 0; at < TABLE_VECTORS; at += TEAM::THREADS)
-        table[at + threadIdx.x] = reinterpret_cast<const uint4*>(POWERS_OF_TWO)[at + threadIdx.x];
+    load_table<TEAM>(table);
 #pragma unroll
     for (int at = 0; at < COUNT; at += UNIT) mover.settle(element[at / UNIT]);
 

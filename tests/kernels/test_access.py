@@ -69,7 +69,7 @@ PLACES: dict[str, tuple[int, tuple[int, int, int], tuple[int, int, int]]] = {
     "Elements": (1, (0, 0, 2), (0, 0, 1)),
 }
 # Rows that a warp holds, a block holds, shared memory keeps, that are streamed, and that are split.
-LENGTHS = (100, 1000, 8200, 12_100, 66_000)
+LENGTHS = (100, 1000, 8200, 58_500, 66_000)
 CASES = [
     (place, columns)
     for place in PLACES
@@ -93,7 +93,7 @@ def test_nothing_but_the_rows_is_read_or_written(place: str, columns: int) -> No
     assert out.others() == out.other_bytes
     kernels = device.report.kernels.values()
     read = sum(kernel.arguments["x"].walks_read for kernel in kernels if "x" in kernel.arguments)
-    assert read == (1 if columns < 12_032 else 2)
+    assert read == (1 if columns < 58_000 else 2)
     assert sum(kernel.arguments["out"].walks_written for kernel in kernels if "out" in kernel.arguments) == 1
     assert accesses(device) == {place.split(",")[0]}
 

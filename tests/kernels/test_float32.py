@@ -16,6 +16,7 @@ from cupysoft import simulator
 from cupysoft.arrays import layout
 from cupysoft.ops import plans
 from cupysoft.ops.device import alignments, plan_softmax
+from cupysoft.ops.plans_kept import UNASKED
 from cupysoft.runtime.compile import compile
 from cupysoft.runtime.launch import run
 from cupysoft.runtime.sources import source
@@ -147,11 +148,20 @@ def test_the_table_is_that_of_the_powers_of_two() -> None:
 # --- The same bits ----------------------------------------------------------------------------------------------------
 
 
-def by(x: npt.NDArray[Any], float32: bool, device: simulator.Device, *, first_tier: int = 1) -> npt.NDArray[Any]:
+def by(
+    x: npt.NDArray[Any],
+    float32: bool,
+    device: simulator.Device,
+    *,
+    first_tier: int = 1,
+    shared: int = UNASKED,
+    in_place: bool = False,
+) -> npt.NDArray[Any]:
     """Softmax of the rows of a contiguous array, planned one way or the other."""
     rows = layout(x.shape, (1,), [(x.shape[1], 1)] * 2)
-    out: npt.NDArray[Any] = np.empty_like(x)
-    plan = plans.softmax(rows, x.dtype, alignments(x, out), log=False, float32=float32, first_tier=first_tier)
+    out: npt.NDArray[Any] = x if in_place else np.empty_like(x)
+    told: dict[str, Any] = {"float32": float32, "first_tier": first_tier, "shared": shared, "in_place": in_place}
+    plan = plans.softmax(rows, x.dtype, alignments(x, out), log=False, **told)
     assert ("_floats" in plan.steps[0].kernel.name) == float32
     run(plan, {"x": x, "out": out}, device)
     return out
@@ -185,10 +195,39 @@ def seeking_trouble(rows: int, columns: int, dtype: np.dtype[Any], seed: int) ->
 def test_float32_and_float64_give_the_same_bits(rows: int, columns: int, dtype: np.dtype[Any]) -> None:
     x = seeking_trouble(rows, columns, dtype, columns)
     first, second = by(x, False, simulator.Device()), by(x, True, simulator.Device())
-    kind = f"i{dtype.itemsize}"
+    assert_same(first, second)
+    assert np.isnan(first[3:6]).all()
+
+
+def assert_same(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> None:
+    """Compare bits; any NaN is as good as another."""
+    kind = f"i{first.dtype.itemsize}"
     same: npt.NDArray[np.bool_] = (first.view(kind) == second.view(kind)) | (np.isnan(first) & np.isnan(second))
     assert same.all()
-    assert np.isnan(first[3:6]).all()
+
+
+# Rows in shared memory: with their terms, and with room for x alone, which then is the block's, of 32 warps.
+@pytest.mark.parametrize(
+    ("columns", "dtype", "shared", "kept"),
+    [
+        (8195, np.dtype(np.float16), 227 << 10, "16, true"),
+        (9001, np.dtype(ml_dtypes.bfloat16), 50 << 10, "32, false"),
+        (8195, np.dtype(np.float32), 227 << 10, "16, true"),
+        (9001, np.dtype(np.float32), 50 << 10, "32, false"),
+    ],
+    ids=str,
+)
+def test_rows_that_are_kept_give_the_same_bits(columns: int, dtype: np.dtype[Any], shared: int, kept: str) -> None:
+    x = seeking_trouble(8, columns, dtype, columns)
+    first = by(x, False, simulator.Device())
+    assert_same(first, by(x, True, simulator.Device(), shared=shared))
+    with simulator.Device() as device:
+        by(np.zeros_like(x[:1]), True, device, shared=shared)
+        (kernel,) = (each for name, each in device.report.kernels.items() if "shared_floats" in name and kept in name)
+    # Lookups of one entry have no conflicts, so that these would be of the row.
+    assert kernel.bank_conflicts == 0
+    assert (kernel.arguments["x"].walks_read, kernel.arguments["out"].walks_written) == (1, 1)
+    assert_same(first, by(x, True, simulator.Device(), shared=shared, in_place=True))
 
 
 def test_every_check_passes_and_any_row_may_be_left_to_a_wider_tier() -> None:

@@ -9,8 +9,10 @@ import pytest
 
 from cupysoft.arrays import Axis, Layout, layout
 from cupysoft.ops import plans
+from cupysoft.ops.device import plan_softmax
 from cupysoft.ops.plans_settle import Options
 from cupysoft.ops.plans_view import access_type, view_of
+from cupysoft.runtime.limits import limits_of
 from cupysoft.runtime.plan import Plan
 from tests.kernels.plans_for import DTYPES, OPERATIONS, contiguous, families, plan_of
 
@@ -252,3 +254,31 @@ def test_view_of_many_axes() -> None:
 def test_a_view_with_more_axes_than_usual() -> None:
     seen = Layout(tuple(Axis(2, (3 * 4**i, 4**i)) for i in range(9, 0, -1)), (Axis(3, (1, 1)),))
     assert view_of(seen, 2).type == "View<2, 9, 1>"
+
+
+@pytest.mark.parametrize(
+    ("arch", "dtype", "columns", "kept"),
+    [
+        ("sm_90a", "f2", 16384, "softmax_shared_floats 16 true"),
+        ("sm_90a", "f2", 32768, "softmax_shared_floats 32 true"),
+        ("sm_90a", "f2", 65536, "softmax_shared_floats 32 false"),
+        ("sm_90a", "f4", 8193, "softmax_shared 16 true"),
+        ("sm_90a", "f4", 28928, "softmax_shared 32 true"),
+        ("sm_90a", "f4", 57856, "softmax_shared 32 false"),
+        ("sm_90a", "f4", 57857, "softmax_stream"),
+        ("sm_80", "f4", 16384, "softmax_shared_floats 32 true"),
+        ("sm_80", "f4", 32768, "softmax_shared_floats 32 false"),
+        ("sm_100", "f4", 16384, "softmax_shared 32 true"),
+        ("sm_120", "f2", 16384, "softmax_shared_floats 16 false"),
+        ("sm_120", "f4", 16384, "softmax_shared_floats 32 false"),
+        ("sm_75", "f4", 16128, "softmax_shared 32 false"),
+        ("sm_75", "f2", 8193, "softmax_shared 16 false"),
+    ],
+)
+def test_what_of_a_row_is_kept_follows_from_the_shared_memory(arch: str, dtype: str, columns: int, kept: str) -> None:
+    x = np.empty((2, columns), dtype)[:, :columns]
+    step = plan_softmax(x, (1,), x, log=False, arch=arch).steps[0]
+    name = step.kernel.name.split("<")[0]
+    shared = step.kernel.name.split(">, ")[1].split(", ")[:2] if name.startswith("softmax_shared") else []
+    assert [name, *shared] == kept.split()
+    assert step.shared <= limits_of(arch).shared
