@@ -111,10 +111,15 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
             return _of_memory(site, record, kind, where)
 
 
+def _meant(record: Workspace, kind: ErrorKind) -> int:
+    """Offset of the shared variable that an access left, if that is what is told."""
+    return record[Slot.ERROR_OTHER] if kind is ErrorKind.OUT_OF_BOUNDS else -1
+
+
 def _of_memory(site: Site, record: Workspace, kind: ErrorKind, where: Where | None) -> str:
     """Describe a fault of one access to memory."""
     memory, size = record[Slot.ERROR_DETAIL], record[Slot.ERROR_SIZE]
-    what, here = space(memory), place(site, memory, record[Slot.ERROR_ADDRESS])
+    what, here = space(memory), place(site, memory, record[Slot.ERROR_ADDRESS], _meant(record, kind))
     invalid = f"Invalid {what} {_verb(where)} of size {size} bytes: {here} is "
     match kind:
         case ErrorKind.OUT_OF_BOUNDS:

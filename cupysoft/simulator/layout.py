@@ -43,6 +43,8 @@ class Layout:
         Byte offset in the warp's state of each register that lives across blocks.
     shared, local : dict
         Byte offset of each variable of these spaces.
+    shared_sizes : dict
+        Bytes of each variable in shared memory; 0 for dynamic memory.
     symbols : dict
         Index, in the table of symbols, of each global and constant variable.
     parameters : dict
@@ -55,6 +57,7 @@ class Layout:
     state_bytes: int = HEADER_BYTES
     shared: dict[str, int] = field(default_factory=dict)
     shared_bytes: int = 0
+    shared_sizes: dict[str, int] = field(default_factory=dict)
     local: dict[str, int] = field(default_factory=dict)
     local_bytes: int = 0
     symbols: dict[str, int] = field(default_factory=dict)
@@ -71,6 +74,7 @@ def place(kernel: Function, module_variables: dict[str, Variable], crossing: Ite
     layout.state_bytes = -(-offset // 64) * 64
     variables = {**module_variables, **kernel.variables}
     layout.shared, layout.shared_bytes = _pack(variables, "shared")
+    layout.shared_sizes = {name: variables[name].size for name in layout.shared}
     layout.local, size = _pack(variables, "local")
     layout.local_bytes = -(-size // 16) * 16
     for name, variable in variables.items():

@@ -48,10 +48,18 @@ def space(memory: int) -> str:
     return {IN_SHARED: "__shared__", IN_LOCAL: "__local__"}.get(memory, "__global__")
 
 
-def place(site: Site, memory: int, address: int) -> str:
-    """Name a place in memory: in an array, a shared variable, the thread's local memory."""
+def place(site: Site, memory: int, address: int, meant: int = -1) -> str:
+    """Name a place in memory: in an array, a shared variable, the thread's local memory.
+
+    `meant` is the offset of the shared variable that the access was to stay in, where that is known.
+    """
     if memory == IN_SHARED:
         total = site.kernel.shared_bytes + site.dynamic
+        for name, (offset, size) in site.kernel.shared.items():
+            if size and offset == meant:
+                return f"byte {address - offset} of {_plain(name)!r} ({size} bytes, shared memory)" + _beside(
+                    address - offset, size
+                )
         return _on_chip(address, site.kernel.shared, site.kernel.shared_bytes, total, "shared memory")
     if memory == IN_LOCAL:
         local = site.kernel.local_bytes
@@ -68,21 +76,23 @@ def _on_chip(address: int, names: dict[str, tuple[int, int]], static: int, total
     for name, (offset, size) in names.items():
         if offset <= address < offset + size:
             return f"byte {address - offset} of {_plain(name)!r} ({size} bytes, {noun})"
-    if static <= address < total:
-        return f"byte {address - static} of dynamic {noun} ({total - static} bytes)"
+    if static <= address and total > static:
+        dynamic = total - static
+        return f"byte {address - static} of dynamic {noun} ({dynamic} bytes)" + _beside(address - static, dynamic)
     return f"byte {address} of {noun} ({total} bytes)"
+
+
+def _beside(byte: int, size: int) -> str:
+    """How far a place lies before or behind something of `size` bytes."""
+    if byte < 0:
+        return f", {-byte} bytes before its first,"
+    return f", {byte - size} bytes behind its end," if byte >= size else ""
 
 
 def _in_array(region: Region, byte: int) -> str:
     inside = byte - region.start
     element = f"element {inside // region.itemsize}" if inside % region.itemsize == 0 else f"byte {inside}"
-    if byte < 0:
-        where = f", {-byte} bytes before its first,"
-    elif byte >= region.size:
-        where = f", {byte - region.size} bytes behind its end,"
-    else:
-        where = ""
-    return f"{element} of {region.label} ({region.size} bytes){where}"
+    return f"{element} of {region.label} ({region.size} bytes){_beside(byte, region.size)}"
 
 
 def _plain(name: str) -> str:

@@ -144,16 +144,42 @@ def test_a_host_address_of_an_argument_is_fine() -> None:
 def test_shared_and_local_memory_have_ends() -> None:
     fine = "__shared__ int s[64]; s[t] = t; __syncthreads(); x[t] = s[63 - t];"
     launch(fine)
-    with pytest.raises(MemcheckError, match="Invalid __shared__ write of size 4 bytes: byte 256 of shared memory"):
+    with pytest.raises(MemcheckError, match="Invalid __shared__ write of size 4 bytes: byte 256 of 's' .256 bytes"):
         launch("__shared__ int s[64]; s[t + (t == 63)] = t; __syncthreads(); x[t] = s[63 - t];")
     dynamic = "extern __shared__ int s[]; s[t] = t; __syncthreads(); x[t] = s[63 - t];"
     launch(dynamic, shared=256)
-    with pytest.raises(MemcheckError, match="byte 252 of shared memory"):
+    with pytest.raises(MemcheckError, match="byte 252 of dynamic shared memory .252 bytes"):
         launch(dynamic, shared=252)
     local = "int own[8]; for (int i = 0; i < 8; ++i) own[(i * n) & 7] = i; x[t] = own[(x[t] * 5 + {0}) & 15];"
     launch(local.replace("& 15", "& 7").format(0), np.zeros(64, np.int32), np.int32(1))
     with pytest.raises(MemcheckError, match="thread's local memory"):
         launch(local.format(8), np.zeros(64, np.int32), np.int32(1))
+
+
+@pytest.mark.parametrize(
+    ("access", "says"),
+    [
+        ("x[t] = a[t + n];", "read of size 4 bytes: byte 32 of 'a' .32 bytes, shared memory., 0 bytes behind its end"),
+        ("b[t - n] = 1;", "write of size 4 bytes: byte -4 of 'b' .36 bytes, shared memory., 4 bytes before its first"),
+        ("int* p = a + 2; if (n & 1) p += t; atomicAdd(p + 5 * n, 1);", "atomic of size 4 bytes: byte 32 of 'a'"),
+        ("x[t] = *(int*)(a + (t & 6) + 1 * n);", None),
+        ("int* p = n ? a : b; x[t] = p[t + 1 - n];", None),
+        ("x[t] = b[&a[t] - &a[0] + n];", None),
+        ("int* p = b; for (int k = 0; k <= t; k++) p++; x[t] = p[-n];", None),
+    ],
+)
+def test_a_variable_of_shared_memory_ends_where_the_next_begins(access: str, says: str | None) -> None:
+    body = """__shared__ int a[8], b[9]; int t = threadIdx.x; a[t] = b[t] = t; if (t == 0) b[8] = 0;
+    __syncthreads(); x[t] = a[7 - t] + b[8 - t]; __syncthreads();"""
+    source = f'extern "C" __global__ void f(int* x, int n) {{ {body} {access} }}'
+    kernel = simulator.RawKernel(source, "f")
+    for seed in (None, 1):
+        with simulator.Device(seed=seed):
+            if says is None:
+                kernel((1,), (8,), (np.zeros(8, np.int32), 1))
+                continue
+            with pytest.raises(MemcheckError, match=f"(?s){says}.*by thread .[017], 0, 0. in block"):
+                kernel((1,), (8,), (np.zeros(8, np.int32), 1))
 
 
 def test_generic_addresses_are_checked_in_their_memory() -> None:

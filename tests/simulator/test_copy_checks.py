@@ -103,7 +103,7 @@ ADDRESSES = [
         "Invalid __global__ copy of size 4 bytes: element 2 of .* misaligned",
         id="source misaligned",
     ),
-    pytest.param("s + t + 1", "x + 4 * t", "Invalid __shared__ copy of size 4 bytes: byte 256 of shared", id="target"),
+    pytest.param("s + t + 1", "x + 4 * t", "Invalid __shared__ copy of size 4 bytes: byte 256 of 's'", id="target"),
     pytest.param(
         "(char*)s + 4 * t + 1",
         "x + 4 * t",

@@ -19,6 +19,7 @@ from .generic import generic_check
 from .granules import granule_shift
 from .layout import COUNTERS, Access
 from .local import local_check
+from .meant import EXTENT, Meant
 from .optimistic import Guesses
 from .ordering import SYNCHRONISING, acquire, add, fenced, orders, publish
 from .parts import ARRIVE, OPENED
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from ..emitter import Emitter, Value
 
 __all__ = ["Checked"]
+
+#: Dynamic shared memory ends where all shared memory does, which is looked at anyway.
+_UNBOUNDED = 1 << 32
 
 
 class Checked:
@@ -47,12 +51,14 @@ class Checked:
         self._shift = 0
         self._ordering = False
         self._guesses = Guesses(())
+        self._meant = Meant((), ())
 
     def kernel(self, e: Emitter, instructions: Sequence[Instruction]) -> None:
         """Look how narrow accesses to global memory get, and whether the kernel has fences."""
         self._shift = granule_shift(instructions)
         self._ordering = any(map(orders, instructions))
         self._guesses = Guesses(instructions)
+        self._meant = Meant(instructions, e.layout.shared)
 
     def block(self, e: Emitter, first: int, count: int) -> None:
         """Count how often the block runs and with how many lanes; its instructions are known."""
@@ -82,6 +88,7 @@ class Checked:
             routine = local_check(kind, access.size)
         else:
             if access.space == "shared":
+                self._within_variable(e, access.size, given)
                 routine = shared_check(kind, access.size)
             else:
                 check = array_check if access.space in ("global", "const") else generic_check
@@ -94,6 +101,15 @@ class Checked:
         if self._ordering and kind in (Access.ATOMIC, Access.SYNC_WRITE) and access.space not in ("const", "local"):
             publish(e, access, place, mask)
         return _load_words(e, place)
+
+    def _within_variable(self, e: Emitter, size: int, given: str) -> None:
+        """Hold an access to shared memory against the one variable that it is meant for."""
+        name = self._meant.of(e.instruction)
+        if name is None:
+            return
+        offset, most = e.layout.shared[name], e.layout.shared_sizes[name] or _UNBOUNDED
+        add(e, EXTENT)
+        e.fail_if(e.code.line(f"call i1 @{EXTENT.name}({given}, i64 {offset}, i64 {max(most - size, 0)}, i64 {size})"))
 
     def _kind(self, e: Emitter, access: Request) -> Access:
         """What an access means for the checks."""
