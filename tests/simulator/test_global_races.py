@@ -55,6 +55,11 @@ PATTERNS = [
     ),
     pytest.param("x[i / 2] = b;", "x[i / 2] = t;", id="one instruction, different values"),
     pytest.param(
+        "atomicAdd_block(x + b, t); ALL; if (t == 0) atomicAdd(x + 60, x[b]);",
+        "atomicAdd_block(x + b / 2, t);",
+        id="atomic inside a block alone",
+    ),
+    pytest.param(
         "atomicAdd(x + t % 3, b);", "if (t == 0 && b == 1) x[0] = 0; atomicAdd(x, b);", id="atomics and a store"
     ),
     pytest.param(

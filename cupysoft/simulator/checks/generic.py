@@ -14,7 +14,8 @@ __all__ = ["generic_check"]
 def generic_check(access: Access, size: int, shift: int) -> Routine:
     """``i32 (ctx, addresses, mask, warp, where, values, components)``: the lanes that may go on."""
     name = f"check_generic_{access.name.lower()}_{size}"
-    array, shared, local = array_check(access, size, shift), shared_check(access, size), local_check(access, size)
+    here = access.on_chip
+    array, shared, local = array_check(access, size, shift), shared_check(here, size), local_check(here, size)
     head = "ptr %ctx, ptr %addresses"
     text = f"""define internal i32 @{name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where, ptr %values,
     i64 %components) noinline {{

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Checked"]
 
+_ATOMIC = (Access.ATOMIC, Access.BLOCK_ATOMIC)
 #: Dynamic shared memory ends where all shared memory does, which is looked at anyway.
 _UNBOUNDED = 1 << 32
 
@@ -98,7 +99,7 @@ class Checked:
         add(e, routine)
         passed = e.code.line(f"call i32 @{routine.name}({given})")
         e.fail_if(e.code.line(f"icmp ne i32 {passed}, {mask}"))
-        if self._ordering and kind in (Access.ATOMIC, Access.SYNC_WRITE) and access.space not in ("const", "local"):
+        if self._ordering and kind in (*_ATOMIC, Access.SYNC_WRITE) and access.space not in ("const", "local"):
             publish(e, access, place, mask)
         return _load_words(e, place)
 
@@ -116,7 +117,8 @@ class Checked:
         if access.kind == "copy":
             return Access.COPY
         if access.kind == "atomic":
-            return Access.ATOMIC
+            narrow = e.instruction.has("cta", "cluster") and access.space in ("global", "generic")
+            return Access.BLOCK_ATOMIC if narrow else Access.ATOMIC
         synchronising = e.instruction.has(*SYNCHRONISING)
         if access.kind == "load":
             return Access.SYNC_READ if synchronising or e.instruction in self._guesses else Access.READ
@@ -124,7 +126,7 @@ class Checked:
 
     def observed(self, e: Emitter, access: Request) -> None:
         """Tell the listener where something may have been found that was released."""
-        finds = self._kind(e, access) in (Access.ATOMIC, Access.SYNC_READ)
+        finds = self._kind(e, access) in (*_ATOMIC, Access.SYNC_READ)
         if finds and self._ordering and access.space in ("global", "shared", "generic"):
             acquire(e, access, e.buffer("check.addresses", 32 * 8), e.bits(access.active))
 

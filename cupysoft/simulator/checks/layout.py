@@ -79,6 +79,7 @@ class Access(IntEnum):
 
     ``SYNC_READ`` and ``SYNC_WRITE`` are volatile, relaxed, acquire and release accesses: like atomics they do not race
     among themselves. ``COPY`` is a write by an asynchronous copy: nothing is ordered with it until it is waited for.
+    ``BLOCK_ATOMIC`` is an access to global memory that is atomic for the threads of its block alone.
     """
 
     READ = 0
@@ -87,22 +88,28 @@ class Access(IntEnum):
     SYNC_READ = 3
     SYNC_WRITE = 4
     COPY = 5
+    BLOCK_ATOMIC = 6
 
     @property
     def reads(self) -> bool:
         """Whether the old value matters."""
-        return self in (Access.READ, Access.ATOMIC, Access.SYNC_READ)
+        return self in (Access.READ, Access.ATOMIC, Access.SYNC_READ, Access.BLOCK_ATOMIC)
 
     @property
     def writes(self) -> bool:
         """Whether the value changes."""
-        return self in (Access.WRITE, Access.ATOMIC, Access.SYNC_WRITE, Access.COPY)
+        return self in (Access.WRITE, Access.ATOMIC, Access.SYNC_WRITE, Access.COPY, Access.BLOCK_ATOMIC)
 
     @property
     def counted_as(self) -> Access:
         """The kind under which traffic is counted."""
         plain = {Access.SYNC_READ: Access.READ, Access.SYNC_WRITE: Access.WRITE, Access.COPY: Access.WRITE}
-        return plain.get(self, self)
+        return plain.get(self, self.on_chip)
+
+    @property
+    def on_chip(self) -> Access:
+        """The same to memory that only the block has."""
+        return Access.ATOMIC if self is Access.BLOCK_ATOMIC else self
 
 
 class Counter(IntEnum):

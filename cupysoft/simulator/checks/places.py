@@ -3,7 +3,8 @@
 A granule has as many bytes as the narrowest access that the kernel makes to global memory. The rules:
 
 - two accesses conflict when different threads make them, at least one writes, and they are not both atomic (volatile,
-  relaxed, acquire and release accesses count as atomic);
+  relaxed, acquire and release accesses count as atomic; one that is atomic for its block alone conflicts with atomic
+  ones that other blocks made before);
 - in one block they are ordered as in shared memory: by barriers, of the block, of a part of it, of the warp;
 - between blocks they are ordered by what one warp has fenced and then told by an atomic access, and another one has
   found there (`order` keeps the books);
@@ -15,10 +16,13 @@ from __future__ import annotations
 
 from ..context import ErrorKind, Slot
 from .layout import (
+    BLOCK_MASK,
     IN_GLOBAL,
+    OTHER_BLOCKS,
     THREAD_MASK,
     WAS_ATOMIC,
     Access,
+    ShadowField,
 )
 from .stamps import JOIN, OPEN
 from .text import FAIL, Routine, load_slot
@@ -34,6 +38,21 @@ def _outcome(label: str, kind: ErrorKind, stamp: str) -> str:
   %{label}.1 = insertvalue {{i64, i64}} %{label}.0, i64 {stamp}, 1
   ret {{i64, i64}} %{label}.1
 """
+
+
+def _foreign() -> str:
+    """Lines that set ``%a.matters``: the stamp of the atomic accesses tells of another block."""
+    return f"""  %a.x = xor i64 %a, %me
+  %a.block = and i64 %a.x, {BLOCK_MASK}
+  %a.elsewhere = icmp ne i64 %a.block, 0
+  %a.others.bit = and i64 %a, {OTHER_BLOCKS}
+  %a.others = icmp ne i64 %a.others.bit, 0
+  %rows.field = add i32 %warp, {ShadowField.ACQUIRED.value}
+  %rows.at = getelementptr i64, ptr %shadow, i32 %rows.field
+  %rows = load ptr, ptr %rows.at
+  %stranger = icmp eq ptr %rows, null
+  %a.unknown = and i1 %a.others, %stranger
+  %a.matters = or i1 %a.elsewhere, %a.unknown"""
 
 
 def _place_check(access: Access) -> Routine:
@@ -75,7 +94,8 @@ entry:
   br i1 %w.open, label %after.write, label %calm
 {_outcome("after.write", first, "%w")}calm:
   %a.open = call i1 @check_open(ptr %shadow, i64 %a, i64 %me, i32 %warp)
-  %a.race = and i1 %a.open, {plain}
+{_foreign() if access is Access.BLOCK_ATOMIC else f"  %a.matters = or i1 {plain}, false"}
+  %a.race = and i1 %a.open, %a.matters
   br i1 %a.race, label %after.atomic, label %calmer
 {_outcome("after.atomic", first, "%a")}calmer:
   br i1 {"true" if access.writes else "false"}, label %reading, label %keep
