@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -86,6 +87,35 @@ class Variables:
                     self._storage[name][place.offset : place.offset + place.size] = np.frombuffer(raw, np.uint8)
 
 
+class _Windows:
+    """Which window each array has, so that a pointer that one launch leaves in memory is good in the next one too.
+
+    The arrays that were passed last keep theirs, `most` of them, whatever is passed beside them.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._places: OrderedDict[tuple[int, int], int] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def of(self, extents: Sequence[tuple[int, int]]) -> list[int]:
+        """Numbers of the arrays of a launch, given by address and size; equal ones have the same."""
+        with unforked(), self._lock:
+            for extent in extents:
+                if extent in self._places:
+                    self._places.move_to_end(extent)
+            for extent in extents:
+                if extent not in self._places:
+                    full = len(self._places) >= max(self._most, len(extents))
+                    self._places[extent] = self._places.popitem(last=False)[1] if full else len(self._places)
+            return [self._places[extent] for extent in extents]
+
+
+_WINDOWS = _Windows(128)
+#: Numbers that are left to the variables of a module.
+_OF_VARIABLES = 64
+
+
 @dataclass(frozen=True)
 class AddressMap:
     """The regions of one launch, and the table of them that the checks read.
@@ -112,19 +142,17 @@ class AddressMap:
         """Give every region a window; `extra` is memory that is neither an argument nor a variable."""
         regions: list[Region | None] = [None] * FIRST_ALLOCATION
         regions += variables.regions
-        addresses, numbers = [], []
-        known: dict[tuple[int, int], int] = {}
-        for region in arguments:
-            extent = (region.address, region.size)
-            if extent not in known:
-                known[extent] = len(regions)
-                regions.append(region)
-            number = known[extent]
-            first = regions[number]
-            assert first is not None
+        begin = _OF_VARIABLES
+        while begin < len(regions):
+            begin *= 4
+        numbers = [begin + place for place in _WINDOWS.of([(each.address, each.size) for each in arguments])]
+        regions += [None] * (max(numbers, default=-1) + 1 - len(regions))
+        addresses = []
+        for number, region in zip(numbers, arguments, strict=True):
+            first = regions[number] or region
             if region.writable and not first.writable:
-                first = regions[number] = replace(first, writable=True)
-            numbers.append(number)
+                first = replace(first, writable=True)
+            regions[number] = first
             addresses.append(window(number, first.placement) + region.start)
         others = [window(number, region.placement) for number, region in enumerate(extra, len(regions))]
         regions += extra

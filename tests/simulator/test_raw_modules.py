@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import cupysoft.simulator as simulator
-from cupysoft.errors import CompileError, DtypeError, LaunchError, UnknownInstructionError
+from cupysoft.errors import CompileError, DtypeError, LaunchError, MemcheckError, UnknownInstructionError
 from cupysoft.runtime.compile import compile
 
 SCALE = 'extern "C" __global__ void scale(float* x) { x[threadIdx.x] *= 0.5f; }'
@@ -135,6 +135,33 @@ def test_variables_before_any_launch() -> None:
     assert module.get_global("calls").view(np.int32)[0] == 6
     with pytest.raises(LaunchError, match="no global or constant variable 'nothing'; it has table, calls, unused"):
         module.get_global("nothing")
+
+
+def test_pointers_that_a_launch_leaves_are_good_in_the_next(device: simulator.Device) -> None:
+    source = r"""
+    __device__ int* kept;
+    struct Node { Node* next; int value; };
+    extern "C" __global__ void link(const int* order, Node* nodes, int* y) {
+        int i = threadIdx.x;
+        nodes[order[i]].value = i;
+        nodes[order[i]].next = i < 31 ? nodes + order[i + 1] : nullptr;
+        if (i == 0) kept = y;
+    }
+    extern "C" __global__ void walk(int* y, const int* more, const Node* nodes, int first, int beyond) {
+        int* p = kept + beyond;
+        const Node* node = nodes + first;
+        for (int k = 0; node; node = node->next) p[k++] = node->value + more[0];
+    }"""
+    order = np.random.default_rng(1).permutation(32).astype(np.int32)
+    nodes, y, more = np.zeros(64, np.uint64), np.zeros(32, np.int32), np.ones(1, np.int32)
+    module = simulator.RawModule(code=source)
+    module.get_function("link")((1,), (32,), (order, nodes, y))
+    walk = module.get_function("walk")
+    walk((1,), (1,), (y, more, nodes, order[0], 0))
+    assert y.tolist() == list(range(1, 33))
+    if device.check:
+        with pytest.raises(MemcheckError, match="element 32 of argument 0"):
+            walk((1,), (1,), (y, more, nodes, order[0], 1))
 
 
 def test_modules_of_one_source_share_their_variables() -> None:
