@@ -57,10 +57,10 @@ class KernelCall:
 
     @classmethod
     def of(cls, layout: AttentionLayout, few: bool) -> KernelCall:
-        """Pack a layout; with `few` queries the keys are shared out."""
+        """Pack a layout; with `few` queries the keys are shared out, and so are very many keys."""
         options = layout.options
-        part = _keys_of_part(layout)
-        parts = -(-layout.kv_len // part) if few else 1
+        part = _keys_of_part(layout) if few else _keys_of_long_part(layout)
+        parts = -(-layout.kv_len // part)
         axes = next((n for n in _AXES if n >= len(layout.batch)), len(layout.batch))
         sizes = [axis.size for axis in reversed(layout.batch)] + [1] * (axes - len(layout.batch))
         steps = [
@@ -123,6 +123,22 @@ def _keys_of_part(layout: AttentionLayout) -> int:
     keys = min(max(1 << (_PART_BYTES // of_key).bit_length() - 1, _PART_KEYS[0]), _PART_KEYS[1])
     both = layout.dtype.itemsize == 2 and padded(layout.value_dim) == 128
     return keys // _BOTH_TILES * _BOTH_TILES if both else keys
+
+
+def _keys_of_long_part(layout: AttentionLayout) -> int:
+    """Keys of a part where queries are many: as many as can be added up, a tile at a time, within the bound.
+
+    Where all weights are alike each tile may add an error of the same sign, so there may be 4 sqrt(kv_len) of them.
+    """
+    size, value, precision = layout.dtype.itemsize, padded(layout.value_dim), layout.options.precision
+    if size == 2 or (size == 4 and precision == "tf32"):
+        return layout.kv_len  # the bound has room for anything
+    if size == 8:
+        terms = 32 if value <= 64 else 16 if value <= 128 else 64
+    else:  # tf32x3 may err four times as much as float32
+        terms = 64 if precision == "ieee" or value > 64 else 128
+    parts = max(1, -(-math.isqrt(layout.kv_len) // (4 * terms)))
+    return -(-layout.kv_len // (parts * _BOTH_TILES)) * _BOTH_TILES
 
 
 def heads_as_queries(layout: AttentionLayout) -> AttentionLayout:

@@ -186,6 +186,15 @@ def test_parts(family: Family, device: simulator.Device) -> None:
     assert any(name.startswith("attention_merge") for name in device.report.kernels)
 
 
+@pytest.mark.parametrize("family", WIDE_DOUBLES[1:], indirect=True, ids=kernel_of)
+def test_parts_of_very_many_keys(family: Family, device: simulator.Device) -> None:
+    """Weights that are alike, added one tile after the other, would all err to the same side."""
+    call = family.call((65, 24), (17_000, 24), 24, scale=0.01)
+    call.v[:, :8], call.v[::2, 8:16] = 0.7, 0.3
+    call.check()
+    assert any(name.startswith("attention_merge") for name in device.report.kernels)
+
+
 @pytest.mark.parametrize("family", [HALF], indirect=True, ids=kernel_of)
 def test_one_query_a_head(family: Family, device: simulator.Device) -> None:
     """Heads that share keys are rows of one tile: keys are read once for all, and no bit differs."""

@@ -90,6 +90,19 @@ def test_few_queries_share_the_keys_out() -> None:
     assert families(attention(layout("f2", 65, 3000, 128), "sm_90")) == ("attention_half",)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "dim", "precision", "keys", "parts"),
+    [("f8", 64, "tf32x3", 16384, 1), ("f8", 64, "tf32x3", 17000, 2), ("f8", 128, "tf32x3", 65536, 4),
+     ("f8", 256, "tf32x3", 65536, 1), ("f4", 64, "tf32x3", 262144, 1), ("f4", 128, "tf32x3", 262144, 2),
+     ("f4", 64, "ieee", 262144, 2), ("f4", 128, "tf32", 1 << 22, 1), ("f2", 128, "tf32x3", 1 << 22, 1)],
+)  # fmt: skip
+def test_very_many_keys_are_shared_out(dtype: str, dim: int, precision: Precision, keys: int, parts: int) -> None:
+    """In no more parts than the bound asks for, for each is a result in memory."""
+    plan = attention(layout(dtype, 1000, keys, dim, precision=precision), "sm_90")
+    assert families(plan)[1:] == ("attention_merge",) * (parts > 1)
+    assert sum(each.count for each in plan.scratch) == (parts > 1) * parts * 1000 * (dim + 2)
+
+
 def test_heads_of_one_query_are_rows_of_a_tile() -> None:
     plan = attention(layout("f2", 1, 384, 128, (8, 4)), "sm_90")
     assert plan.steps[0].grid == (8, 1, 1)
