@@ -5,6 +5,7 @@ The words are compute-sanitizer's, so that who knows its reports can read these.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from ..errors import (
@@ -77,6 +78,8 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
     address = record[Slot.ERROR_ADDRESS]
     missing = lanes(address)
     match kind:
+        case ErrorKind.TRAP if where is not None and re.match(r"(@\S+\s+)?call\b", where.text):
+            return "the kernel called through a pointer to no function that it can mean; recursion is not supported"
         case ErrorKind.TRAP:
             return "the kernel executed trap" + _without_grid(site, record)
         case ErrorKind.ASSERT:

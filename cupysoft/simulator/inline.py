@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from ..errors import SimulatorError
+from .indirect import candidates, numbers
 from .parameters import placed_parameters
 from .ptx import (
     Address,
@@ -34,7 +35,7 @@ def inlined(module: Module, name: str) -> Function:
     Raises
     ------
     SimulatorError
-        If a function calls itself, or the kernel does not exist.
+        If a function calls itself by name, or the kernel does not exist.
     """
     kernel = module.kernels.get(name)
     if kernel is None:
@@ -94,6 +95,7 @@ class _Inliner:
         self.module = module
         self.whole = whole
         self.instances = 0
+        self.numbers = numbers(module)
 
     def add(self, function: Function, names: _Names, stack: tuple[str, ...]) -> None:
         """Copy `function`; `stack` are the functions that are being copied."""
@@ -120,6 +122,9 @@ class _Inliner:
             renamed = replace(renamed, predicate=Register(instruction.predicate.name + names.suffix))
         if instruction.opcode == "call":
             self._call(renamed, stack)
+        elif instruction.opcode == "mov" and isinstance(source := operands[1], Symbol) and source.name in self.numbers:
+            number = Immediate(str(self.numbers[source.name] + source.offset))
+            self.whole.instructions.append(replace(renamed, operands=(operands[0], number)))
         elif instruction.opcode == "ret" and len(stack) > 1:
             back = Label(f"#return{names.suffix}")
             self.whole.instructions.append(replace(renamed, opcode="bra", modifiers=(), operands=(back,)))
@@ -132,8 +137,12 @@ class _Inliner:
         results = operands.pop(0) if isinstance(operands[0], Vector) else Vector(())
         target = operands[0]
         arguments = operands[1] if len(operands) > 1 else Vector(())
-        if not isinstance(target, Symbol):
-            raise SimulatorError(f"PTX line {call.line}: calls through a pointer are not supported: {call.text!r}")
+        assert isinstance(results, Vector)
+        assert isinstance(arguments, Vector)
+        if isinstance(target, Register):
+            self._call_through(call, results, target, arguments, stack)
+            return
+        assert isinstance(target, Symbol)
         function = self.module.functions.get(target.name)
         if function is None:
             self.whole.instructions.append(replace(call, operands=(results, target, arguments)))
@@ -141,11 +150,48 @@ class _Inliner:
         if function.name in stack:
             chain = " -> ".join([*stack, function.name])
             raise SimulatorError(f"the simulator does not support recursion: {chain} (PTX line {call.line})")
+        self._copy(call, function, results, arguments, stack)
+
+    def _call_through(
+        self, call: Instruction, results: Vector, target: Register, arguments: Vector, stack: tuple[str, ...]
+    ) -> None:
+        """Compare a pointer with the functions that may be meant, and copy each behind its comparison."""
+        whole = self.whole
+        self.instances += 1
+        end = f"#called{self.instances}"
+        if call.predicate is not None:
+            skip = replace(call, opcode="bra", modifiers=(), operands=(Label(end),), negated=not call.negated)
+            whole.instructions.append(skip)
+        bare = replace(call, predicate=None, negated=False)
+        given = [[whole.variables[item.name] for item in each.items if isinstance(item, Symbol)]
+                 for each in (results, arguments)]  # fmt: skip
+        for function in candidates(self.module, *given):
+            if function.name in stack:
+                continue
+            self.instances += 1
+            other, differs = f"#other{self.instances}", Register(f"%differs@{self.instances}")
+            whole.registers[differs.name] = "pred"
+            number = Immediate(str(self.numbers[function.name]))
+            whole.instructions.append(
+                replace(bare, opcode="setp", modifiers=("ne", "u64"), operands=(differs, target, number))
+            )
+            whole.instructions.append(
+                replace(bare, opcode="bra", modifiers=(), operands=(Label(other),), predicate=differs)
+            )
+            self._copy(bare, function, results, arguments, stack)
+            whole.instructions.append(replace(bare, opcode="bra", modifiers=("uni",), operands=(Label(end),)))
+            whole.labels[other] = len(whole.instructions)
+        whole.instructions.append(replace(bare, opcode="trap", modifiers=(), operands=()))
+        whole.labels[end] = len(whole.instructions)
+
+    def _copy(
+        self, call: Instruction, function: Function, results: Vector, arguments: Vector, stack: tuple[str, ...]
+    ) -> None:
+        """Copy a function in place of a call."""
         self.instances += 1
         suffix = f"@{self.instances}"
         actual = {}
         for formal, given in ((function.results, results), (function.parameters, arguments)):
-            assert isinstance(given, Vector)
             for parameter, item in zip(formal, given.items, strict=True):
                 assert isinstance(item, Symbol)
                 actual[parameter.name] = item.name

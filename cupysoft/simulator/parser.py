@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from ..errors import SimulatorError
 from .declarations import parameters, variable
+from .indirect import number_functions
 from .operands import operands
 from .ptx import Function, Instruction, Label, Module, Register, Symbol
 
@@ -74,6 +75,7 @@ class _Parser:
                 raise
             except (ValueError, IndexError, KeyError) as error:
                 raise SimulatorError(f"PTX line {number} cannot be read: {line.strip()!r} ({error})") from error
+        number_functions(self.module)
         return self.module
 
     def _line(self, line: str, number: int) -> None:

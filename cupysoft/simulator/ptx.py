@@ -204,11 +204,12 @@ class Function:
 
 @dataclass(slots=True)
 class Module:
-    """A parsed PTX text."""
+    """A parsed PTX text; `taken` are the functions whose addresses are used."""
 
     target: str = ""
     variables: dict[str, Variable] = field(default_factory=dict)
     functions: dict[str, Function] = field(default_factory=dict)
+    taken: frozenset[str] = frozenset()
 
     @property
     def architecture(self) -> int:
