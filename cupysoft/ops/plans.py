@@ -231,10 +231,12 @@ def _by_rows(operation: _Operation, layout: Layout, alignment: Sequence[int]) ->
     if step := operation.kept_rows(layout, vectors, access, view):
         return Plan((step,))
     block = (32 * _WARPS, 1, 1)
-    if layout.columns <= _SPLIT_ROWS:
+    by_float32 = operation.float32 and plainly and operation.dtype.itemsize == 2
+    if layout.columns <= _SPLIT_ROWS and not by_float32:
         kernel = operation.direct("softmax_stream", _ROWS, (access,), view)
         return Plan((Step(kernel, (layout.rows, 1, 1), block, 0, arguments),))
-    return _in_parts(operation, layout, _Family("softmax", _ROWS, (access,), layout.rows, block, _SPLIT_ROWS))
+    family = _Family("softmax", _ROWS, (access,), layout.rows, block, _SPLIT_ROWS, float32=by_float32)
+    return _in_parts(operation, layout, family)
 
 
 def _by_columns(operation: _Operation, layout: Layout) -> Plan:
@@ -266,6 +268,8 @@ class _Family:
     tiles: int
     block: Extent
     limit: int
+    #: Whether float32 works out the parts of rows of 16 bits, which wait in shared memory (split32.cuh).
+    float32: bool = False
 
 
 def _in_parts(operation: _Operation, layout: Layout, family: _Family) -> Plan:
@@ -280,10 +284,12 @@ def _in_parts(operation: _Operation, layout: Layout, family: _Family) -> Plan:
 
     def kernel(name: str, *more: str) -> KernelRef:
         arguments = _list(operation.type, *family.access, view.type, *more)
-        return KernelRef(family.source, f"{family.name}_{name}<{arguments}>")
+        source, kind = (_ROWS_FLOAT32, "_floats") if family.float32 else (family.source, "")
+        return KernelRef(source, f"{family.name}_{name}{kind}<{arguments}>")
 
     scratch = [Scratch("states", _FLOAT64, _STATE_WORDS * layout.rows * parts)]
-    split = Step(kernel("split"), grid, family.block, 0, ("x", view.value, *cut, "states"))
+    waiting = part_size * operation.dtype.itemsize if family.float32 else 0
+    split = Step(kernel("split"), grid, family.block, waiting, ("x", view.value, *cut, "states"))
     per_row = (layout.rows, 1, 1), (_THREADS, 1, 1), 0
     if not operation.elements:
         name = f"split_finish<{_list(operation.type, view.type, *operation.members)}>"

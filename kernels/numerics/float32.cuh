@@ -101,6 +101,19 @@ __device__ __forceinline__ Floats exp_rough(float x, Anchor anchor, const TABLE&
     return {t, __fmul_rn(t, __fmaf_rn(r, __fmaf_rn(r, 0.5f, 1.0f), power.missed))};
 }
 
+// One word of it, rounded down: below the term, but for 2^-34 of it, by 2 u for that rounding and 1 u for r^2 / 2, left out.
+template <typename TABLE>
+__device__ __forceinline__ float exp_word(float x, Anchor anchor, const TABLE& table) {
+    const float d = fmaxf(__fsub_rn(x, anchor.shift), anchor.lowest);
+    const float shifted = __fmaf_rn(d, STEPS_OF_LN2, anchor.to_steps);
+    const float n = __fsub_rn(shifted, anchor.to_steps);
+    const unsigned steps = __float_as_uint(shifted);
+    const PowerOfTwo power = table[steps & 1023];
+    const float r = __fmaf_rn(n, -STEP_LOW, __fmaf_rn(n, -STEP_HIGH, d));
+    const float t = __uint_as_float(power.bits + (steps << 13));
+    return __fmaf_rd(t, __fadd_rn(r, power.missed), t);
+}
+
 // A power of two that no term of elements up to x reaches, and that is at most twice the largest.
 __device__ __forceinline__ float above_terms(float x, Anchor anchor) {
     const float d = fmaxf(__fsub_rn(x, anchor.shift), anchor.lowest);

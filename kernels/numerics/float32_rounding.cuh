@@ -149,6 +149,8 @@ struct Single {
     static constexpr float FINE = 0x1p-31f;
     // What one word, rounded down, is below the truth at most: 6 u for roundings, 2^-30 for the inverse, and some.
     static constexpr float WIDTH = 6.25f * 0x1p-24f;
+    // The same of exp_word(), which leaves out 1 u.
+    static constexpr float WIDTH_OF_WORD = 7.25f * 0x1p-24f;
     // Results of bfloat16 are normal numbers where x - m is above this: exp(-77.5) / 8192 > 2^-125.
     static constexpr float LOWEST_NORMAL = IS_BFLOAT16<T> ? -77.5f : -1e9f;
 
@@ -215,9 +217,9 @@ struct Single {
     struct OneWord {
         float least;
         float step;
-        __device__ __forceinline__ OneWord(Floats inverse, float fine)
+        __device__ __forceinline__ OneWord(Floats inverse, float fine, float width = WIDTH)
             : least(__fmul_rn(__fadd_rd(inverse.hi, __fmaf_rn(inverse.hi, -2 * fine, inverse.lo)), RESULT_LOWERED)),
-              step(__fmul_rn(least, WIDTH)) {}
+              step(__fmul_rn(least, width)) {}
     };
     // Two results, and the bits in which they are in doubt.
     __device__ static __forceinline__ unsigned rounded_pair(T* result, const float* below, const float* term, float step,

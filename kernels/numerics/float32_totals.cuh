@@ -76,14 +76,20 @@ struct Totals<float> {
 
     template <typename JOINED>
     __device__ __forceinline__ Floats inverse(int) const {
-        const int c = static_cast<int>(quanta.c - steps * __float_as_uint(TO_C));
-        const int b = static_cast<int>(quanta.b - 2 * steps * __float_as_uint(TO_B)) + (c >> 21);
-        const unsigned a = quanta.a - steps * __float_as_uint(TO_A) + (b >> 20);
-        const Quanta all = JOINED::sum({a >> 2, (a & 3) << 20 | (b & 0xfffff), static_cast<unsigned>(c & 0x1fffff)});
+        const Quanta all = joined<JOINED>();
         // In units of 2^-37 two words miss 2 u^2 of it; inverse_of_words wants units of 2^-49.
         const long long whole = (static_cast<long long>(all.a) << 22) + all.b;
         const float high = __ll2float_rn(whole);
         const float low = __fmaf_rn(__uint2float_rn(all.c), 0x1p-21f, __ll2float_rn(whole - __float2ll_rz(high)));
         return inverse_of_words(__fmul_rn(high, 0x1p+12f), __fmul_rn(low, 0x1p+12f));
+    }
+
+    // The quanta of all threads; their weights as above.
+    template <typename JOINED>
+    __device__ __forceinline__ Quanta joined() const {
+        const int c = static_cast<int>(quanta.c - steps * __float_as_uint(TO_C));
+        const int b = static_cast<int>(quanta.b - 2 * steps * __float_as_uint(TO_B)) + (c >> 21);
+        const unsigned a = quanta.a - steps * __float_as_uint(TO_A) + (b >> 20);
+        return JOINED::sum({a >> 2, (a & 3) << 20 | (b & 0xfffff), static_cast<unsigned>(c & 0x1fffff)});
     }
 };

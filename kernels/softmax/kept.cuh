@@ -29,8 +29,8 @@ struct Kept {
     const int vectors;
     const int plane;
 
-    __device__ __forceinline__ Kept(uint4* memory, const VIEW& view)
-        : planes(memory), mover{view}, columns(static_cast<int>(view.columns)),
+    __device__ __forceinline__ Kept(uint4* memory, const VIEW& view, long long count)
+        : planes(memory), mover{view}, columns(static_cast<int>(count)),
           vectors((columns + VECTOR - 1) / VECTOR), plane((vectors + 31) & ~31) {}
 
     // Keeps the row, and shows each vector of the thread to `see`.
@@ -137,7 +137,7 @@ __device__ __forceinline__ void kept(const OPERATION operation, const typename O
     using Row = Kept<T, TEAM, STEPS, ACCESS, VIEW>;
     constexpr int COUNT = Row::COUNT;
     constexpr int ROUND = STEPS * TEAM::SIZE;
-    const Row of_block{planes, view};
+    const Row of_block{planes, view, view.columns};
 
     // Load, keep, and find the maximum.
     Compare largest = Element<Compare>::negative_infinity();

@@ -18,12 +18,16 @@ struct KeptTerms {
     static constexpr unsigned NORMAL = 0x0100u;
 
     __device__ static __forceinline__ Term of(Floats term) { return __fadd_rd(term.hi, term.lo); }
+    template <typename TABLE>
+    __device__ static __forceinline__ Term of(T x, Anchor anchor, const TABLE& table) {
+        return exp_word(Element<T>::load(x), anchor, table);
+    }
 
-    // `other` gives the two words of an element's term.
-    template <typename OTHER>
+    // KEPT: terms from of(Floats), not from x. `other` gives the two words of a term, whose quotient misses `fine` at most.
+    template <bool KEPT, typename OTHER>
     __device__ static __forceinline__ void results(T (&result)[VECTOR], const Term (&term)[VECTOR], Floats inverse,
-                                                   bool& doubt, OTHER other) {
-        const typename Single<T>::OneWord by(inverse, FINE_OF_TOTALS);
+                                                   float fine, bool& doubt, OTHER other) {
+        const typename Single<T>::OneWord by(inverse, FINE_OF_TOTALS, KEPT ? Single<T>::WIDTH : Single<T>::WIDTH_OF_WORD);
         unsigned different[VECTOR / 2];
         unsigned any = 0;
         unsigned least = ~0u >> 1;
@@ -46,8 +50,7 @@ struct KeptTerms {
                     rounded = i == j ? result[j].bits : rounded;
                 }
                 if ((of_pair & 0xffffu) == 0 && !(IS_BFLOAT16<T> && rounded <= NORMAL)) continue;
-                const T looked_again =
-                    rounded_short<T>(quotient_of(other(i), inverse), FINE_OF_TOTALS, doubt);
+                const T looked_again = rounded_short<T>(quotient_of(other(i), inverse), fine, doubt);
 #pragma unroll
                 for (int j = 0; j < VECTOR; j++) result[j] = i == j ? looked_again : result[j];
             }
@@ -61,15 +64,29 @@ struct KeptTerms<float> {
     static constexpr int FIRST = 0;
 
     __device__ static __forceinline__ Term of(Floats term) { return term; }
+    template <typename TABLE>
+    __device__ static __forceinline__ Term of(float x, Anchor anchor, const TABLE& table) {
+        return exp_floats(x, anchor, table);
+    }
 
-    template <int COUNT, typename OTHER>
+    template <bool, int COUNT, typename OTHER>
     __device__ static __forceinline__ void results(float (&result)[COUNT], const Term (&term)[COUNT], Floats inverse,
-                                                   bool& doubt, OTHER) {
+                                                   float, bool& doubt, OTHER) {
 #pragma unroll
         for (int i = 0; i < COUNT; i += Single<float>::GROUP)
             Single<float>::quotients(result + i, term + i, inverse, false, doubt);
     }
 };
+
+// Keeps elements; gives the largest of the thread's.
+template <typename T, typename ROW>
+__device__ __forceinline__ float kept_largest(const ROW& of_block, const T* from) {
+    float largest = Element<float>::negative_infinity();
+    of_block.load(from, [&](const T(&own)[ROW::VECTOR]) {
+        largest = maximum(largest, Single<T>::template largest<ROW::VECTOR>(own));
+    });
+    return largest;
+}
 
 template <typename OPERATION, typename TEAM, bool KEEPS_TERMS, typename ACCESS, typename VIEW>
 __device__ __forceinline__ bool kept_floats(const OPERATION operation, const typename OPERATION::Type* x,
@@ -81,15 +98,12 @@ __device__ __forceinline__ bool kept_floats(const OPERATION operation, const typ
     constexpr int COUNT = TOTALS_STEP;
     constexpr int ROUND = STEPS * TEAM::SIZE;
     using Row = Kept<T, TEAM, STEPS, ACCESS, VIEW>;
-    const Row of_block{planes, view};
+    const Row of_block{planes, view, view.columns};
     __shared__ uint4 table[TABLE_VECTORS];
 
     // Load, keep, and find the maximum.
     load_table<TEAM>(table);
-    float largest = Element<float>::negative_infinity();
-    of_block.load(x + view.template row<0>(row), [&](const T(&own)[Row::VECTOR]) {
-        largest = maximum(largest, Single<T>::template largest<Row::VECTOR>(own));
-    });
+    const float largest = kept_largest(of_block, x + view.template row<0>(row));
     const float m = Joined<TEAM>::largest(largest);  // and the table is complete
     const bool ordinary = fabsf(m) < __uint_as_float(0x7f800000u);
     const Anchor anchor = anchor_for(m, Single<T>::REACH);
@@ -126,10 +140,9 @@ __device__ __forceinline__ bool kept_floats(const OPERATION operation, const typ
         } else {
             of_block.get(result, vector);
 #pragma unroll
-            for (int i = 0; i < COUNT; i++)
-                term[i] = Terms::of(Single<T>::term(Element<T>::load(result[i]), anchor, powers));
+            for (int i = 0; i < COUNT; i++) term[i] = Terms::of(result[i], anchor, powers);
         }
-        Terms::results(result, term, inverse, doubt, [&](int i) {
+        Terms::template results<KEEPS_TERMS>(result, term, inverse, FINE_OF_TOTALS, doubt, [&](int i) {
             return Single<T>::term(Element<T>::load(elements[i]), anchor, powers);
         });
         of_block.put(result, vector);

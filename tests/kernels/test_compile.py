@@ -64,6 +64,8 @@ KERNELS = {
         f"softmax_shared_floats<Softmax<float>, 32, false, Ragged<4>, {TWO_BATCHES}, float*, {OPEN}>",
         f"softmax_shared_floats<Softmax<float>, 32, true, Vectors<4>, {PLAIN}, float*, {OPEN}>",
         f"softmax_shared_floats<Softmax<Bfloat16>, 32, true, Ragged<8>, {TWO_BATCHES}, Bfloat16*, {OPEN}>",
+        f"softmax_split_floats<Softmax<Bfloat16>, SideBySide, {TWO_BATCHES}>",
+        f"softmax_apply_floats<Softmax<Bfloat16>, Ragged<8>, {TWO_BATCHES}, Bfloat16*, {OPEN}>",
         f"softmax_shared_floats<Softmax<Float16>, 16, false, SideBySide, {TWO_BATCHES}, Float16*, {OPEN}>",
     ),
     "softmax/loops.cu": (
