@@ -138,11 +138,13 @@ class LoadedKernel:
         binding = bind(label, self.kernel.parameters, args, names)
         symbols = np.array(self.variables.require(self.kernel.symbols, self.checked) or [0], np.int64)
         barrier = np.zeros(_GRID_WORKSPACE * cooperative, np.uint8)
-        memory = AddressMap.build(binding.regions, self.variables, _grid_workspace(barrier))
+        # Memory of 16-byte alignment that stays where it is while the kernel runs.
+        last = binding.parameters[-1] if binding.parameters else None
+        home = np.zeros((last.offset + last.size if last else 0) // 16 + 1, np.complex128)
+        beside = _as_region(barrier, "the grid's barrier", True) + _as_region(home, "the kernel's parameters", False)
+        memory = AddressMap.build(binding.regions, self.variables, beside)
         hosts = [region.address + region.start for region in binding.regions]
-        parameters = np.frombuffer(pack(binding, memory.addresses if self.checked else hosts) or bytes(8), np.uint8)
-        # Copied to memory of 16-byte alignment that stays where it is while the kernel runs.
-        home = np.zeros(parameters.size // 16 + 1, np.complex128)
+        parameters = np.frombuffer(pack(binding, memory.addresses if self.checked else hosts), np.uint8)
         home.view(np.uint8)[: parameters.size] = parameters
         blocks = math.prod(grid)
         slots = [
@@ -234,10 +236,10 @@ def _plan(blocks: int, threads_of_block: int, seed: int | None, number: int, che
     return Schedule(ranges_of(blocks, threads)), threads
 
 
-def _grid_workspace(memory: npt.NDArray[np.uint8]) -> list[Region]:
-    """The memory of a grid's barrier as a region, if it has any."""
-    size = memory.size
-    return [Region("the grid's barrier", _address(memory), size, 0, True, 4, 0, size)] if size else []
+def _as_region(memory: npt.NDArray[Any], label: str, writable: bool) -> list[Region]:
+    """Memory that is no argument as a region, if there is any."""
+    size = memory.nbytes
+    return [Region(label, _address(memory), size, 0, writable, 4, 0, size)] if size else []
 
 
 def _address(array: npt.NDArray[Any]) -> int:

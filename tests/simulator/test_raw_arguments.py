@@ -120,6 +120,22 @@ def test_structures_by_value_as_scalars_and_as_arrays() -> None:
         assert out.tolist() == [-3, 0.5, 7.5, 3, 1234]
 
 
+def test_the_address_of_a_structure_that_was_passed() -> None:
+    """A ``__grid_constant__`` is read where it is, behind a pointer."""
+    source = r"""
+    struct Table { int n; float of[20]; };
+    __device__ __noinline__ float look(const Table* t, int i) { return t->of[i * 7 % t->n]; }
+    extern "C" __global__ void f(const __grid_constant__ Table table, float* y) {
+        y[threadIdx.x] = look(&table, threadIdx.x);
+    }"""
+    table = np.zeros((), np.dtype([("n", "i4"), ("of", "f4", (20,))]))
+    table["n"], table["of"] = 20, np.arange(20) * 1.5
+    y = np.zeros(32, np.float32)
+    kernel = simulator.RawKernel(source, "f")
+    kernel((1,), (32,), (table, y))
+    assert y.tolist() == [i * 7 % 20 * 1.5 for i in range(32)]
+
+
 def test_a_structure_of_eight_bytes_is_no_pointer() -> None:
     source = 'struct Pair { int a, b; }; extern "C" __global__ void f(Pair p, int* out) { *out = p.a - p.b; }'
     out = np.zeros((), np.int32)
