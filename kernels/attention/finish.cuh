@@ -49,6 +49,10 @@ __device__ __forceinline__ bool not_finite(double x) {
     return (__double2hiint(x) & 0x7ff00000) == 0x7ff00000;
 }
 
+// sum + weight x. An infinity stays one however small its weight: beside a key that leads by far that is 0.
+template <typename A>
+__device__ __forceinline__ A added_to(A sum, A weight, A x) { return not_finite(x) ? sum + x : fused(weight, x, sum); }
+
 // A chunk of 16 bytes of a row, from `column` on, to memory; nothing beyond `columns`. WIDTH: elements that every row starts
 // at a multiple of, 1 where they lie `step` apart.
 template <typename T, int WIDTH>

@@ -130,6 +130,16 @@ __global__ void __launch_bounds__(THREADS, 1)
             }
 
 #pragma unroll
+            for (int i = 0; i < ROWS; i++) {
+                if (!careful || moved[i] != A(0)) continue;
+                moved[i] = A(1);  // 0 times infinity would be NaN
+#pragma unroll
+                for (int slab = 0; slab < SLABS; slab++)
+#pragma unroll
+                    for (int c = 0; c < VECTOR; c++)
+                        o[slab][i].of[c] = not_finite(o[slab][i].of[c]) ? o[slab][i].of[c] : A(0);
+            }
+#pragma unroll
             for (int slab = 0; slab < SLABS; slab++) {
                 __syncthreads();  // whoever still reads the slab before
                 courier.deliver(room.slab);

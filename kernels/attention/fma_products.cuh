@@ -76,8 +76,11 @@ __device__ __forceinline__ void multiply_values(Chunk<A> (&sum)[ROWS], const Roo
             for (int i = 0; i < ROWS; i++) {
                 const bool takes_part = !CAREFUL || Machine<A>::bits(p[i].of[k]) != Machine<A>::bits(A(-0.0));
 #pragma unroll
-                for (int v = 0; v < VECTOR; v++)
-                    sum[i].of[v] = takes_part ? fused(p[i].of[k], value.of[v], sum[i].of[v]) : sum[i].of[v];
+                for (int v = 0; v < VECTOR; v++) {
+                    A& to = sum[i].of[v];
+                    if constexpr (!CAREFUL) to = fused(p[i].of[k], value.of[v], to);
+                    else to = takes_part ? added_to(to, p[i].of[k], value.of[v]) : to;
+                }
             }
         }
     }

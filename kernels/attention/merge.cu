@@ -33,7 +33,7 @@ __global__ void __launch_bounds__(MERGE_THREADS)
         A o = A(0);
         for (long long part = first; part < first + call.parts; part++) {
             const A weight = exp2_of((parts_m[part] - anchor) * scores.factor);
-            o = fused(weight, parts_o[part * call.value_dim + column], o);
+            o = added_to(o, weight, parts_o[part * call.value_dim + column]);
         }
         to[column * call.stride[OUT][1]] = narrow<T>(o * scale);
     }

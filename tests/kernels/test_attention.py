@@ -166,6 +166,17 @@ def test_what_is_not_finite(family: Family, device: simulator.Device, number: fl
         call.check()
 
 
+@each_source
+def test_infinity_times_a_weight_that_vanishes(family: Family, device: simulator.Device) -> None:
+    """It is still infinity: beside keys of another tile, and of another part, that lead by far."""
+    for keys in (70, 1100):
+        call = family.call((3, 24), (keys, 24), 24, scale=1.0, causal=True)
+        call.q[...], call.k[...] = 1, 0
+        call.k[5], call.k[-9:] = -8, 8
+        call.v[5, 3], call.v[5, 7], call.v[6, 4] = np.inf, np.nan, -np.inf
+        np.testing.assert_array_equal(call.run()[:, [3, 7, 4]].astype("f8"), [[np.inf, np.nan, -np.inf]] * 3)
+
+
 @pytest.mark.parametrize("family", [*SOURCES, WIDE_DOUBLES[1]], indirect=True, ids=kernel_of)
 def test_columns_that_lie_apart(family: Family, device: simulator.Device) -> None:
     """Turned, reversed, and every second one: read where they are."""
