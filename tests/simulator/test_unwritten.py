@@ -121,3 +121,36 @@ def test_a_shuffle_whose_result_is_dropped_there_is_fine(what: str) -> None:
     devices = simulator.Device(), simulator.Device(seed=1), simulator.Device(check=False)
     for device in devices:
         summed(what, device)
+
+
+PADDED = """struct Mixed { char a; double b; float c; };
+extern "C" __global__ void k(float* y, Mixed* z, int n) { int t = threadIdx.x; """
+FILLED = "__shared__ float4 s[32]; s[t].x = s[t].y = s[t].z = t; __syncthreads(); float4 v = s[31 - t];"
+MIXED = "s[n * t].a = t; s[n * t].b = t / 2.0; s[n * t].c = 3; __syncthreads();"
+COPIES = {
+    "three of four numbers": (FILLED + "y[t] = v.x + v.y + v.z;", None),
+    "the fourth of four": (FILLED + "y[t] = v.x + v.w;", "__shared__ memory"),
+    "a structure in shared memory": ("__shared__ Mixed s[32];" + MIXED + "z[t] = s[31 - t];", None),
+    "one that nobody wrote": ("__shared__ Mixed s[64];" + MIXED + "z[t] = s[63 - t];", "__shared__ memory"),
+    "a structure in local memory": (
+        "Mixed s[4]; for (int i = 0; i < 4; ++i) { s[i].a = t; s[i].b = i; s[i].c = t; } Mixed v = s[n & 3];"
+        " s[t & 3] = v; z[t] = s[(t + n) & 3];", None),
+    "one of them unwritten": (
+        "Mixed s[4]; for (int i = 0; i < 3; ++i) { s[i].a = t; s[i].b = i; s[i].c = t; } z[t] = s[(t + n) & 3];",
+        "__local__ memory"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", COPIES)
+def test_padding_is_taken_along_unwritten(what: str) -> None:
+    body, says = COPIES[what]
+    kernel = simulator.RawKernel(f"{PADDED}{body} }}", "k")
+    mixed = np.dtype([("a", "i1"), ("b", "f8"), ("c", "f4")], align=True)
+    for seed in (None, 1):
+        with simulator.Device(seed=seed):
+            args = np.zeros(32, np.float32), np.zeros(32, mixed), np.int32(1)
+            if says is None:
+                kernel((1,), (32,), args)
+                continue
+            with pytest.raises(InitcheckError, match=f"Uninitialized {says} read"):
+                kernel((1,), (32,), args)

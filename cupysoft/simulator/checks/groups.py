@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..context import ErrorKind, Slot
 from .clock import times
 from .layout import CELLS_OFFSET, IN_SHARED, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
+from .passing import EVERY_BYTE, suffix
 from .pending import PEND
 from .shadow import cell_check
 from .text import FAIL, Routine, load_slot, splat
@@ -73,9 +74,12 @@ def _taken(access: Access) -> str:
 """
 
 
-def group_check(access: Access, size: int) -> Routine:
-    """``i32 (ctx, offsets, mask, warp, where, values, components)``: the cells of each address, with all its lanes."""
-    name = f"check_groups_{access.name.lower()}_{size}"
+def group_check(access: Access, size: int, needed: int = EVERY_BYTE) -> Routine:
+    """``i32 (ctx, offsets, mask, warp, where, values, components)``: the cells of each address, with all its lanes.
+
+    Of these only those of the `needed` bytes must have been written.
+    """
+    name = f"check_groups_{access.name.lower()}_{size}{suffix(needed)}"
     cell = cell_check(access)
     # Lanes that store different values to one place race with each other; with nobody else would the cells tell.
     compared = "%together" if access in (Access.WRITE, Access.COPY) else "false"
@@ -137,7 +141,12 @@ race:
   %outcome.kind = lshr i64 %outcome, 32
   %unwritten = icmp eq i64 %outcome.kind, {ErrorKind.UNINITIALISED.value}
   %waits = and i1 %unwritten, {"false" if access is Access.SYNC_READ else "true"}
-  br i1 %waits, label %pend, label %certain
+  br i1 %waits, label %wait, label %certain
+wait:
+  %byte = shl i64 %step, %shift
+  %needed = lshr i64 {needed}, %byte
+  %matters = trunc i64 %needed to i1
+  br i1 %matters, label %pend, label %more
 pend:
   %pend.thread = zext i32 %thread to i64
   call void @check_pend(ptr %ctx, i32 %where, i64 %pend.thread, i64 %one, i64 {size})

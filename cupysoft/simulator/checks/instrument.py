@@ -23,6 +23,7 @@ from .meant import EXTENT, Meant
 from .optimistic import Guesses
 from .ordering import SYNCHRONISING, acquire, add, fenced, orders, publish
 from .parts import ARRIVE, OPENED
+from .passing import Passing
 from .registers import follow_registers
 from .shared import shared_check
 from .text import FAIL
@@ -53,6 +54,7 @@ class Checked:
         self._ordering = False
         self._guesses = Guesses(())
         self._meant = Meant((), ())
+        self._passing = Passing(())
 
     def kernel(self, e: Emitter, instructions: Sequence[Instruction]) -> None:
         """Look how narrow accesses to global memory get, and whether the kernel has fences."""
@@ -60,6 +62,7 @@ class Checked:
         self._ordering = any(map(orders, instructions))
         self._guesses = Guesses(instructions)
         self._meant = Meant(instructions, e.layout.shared)
+        self._passing = Passing(instructions)
 
     def block(self, e: Emitter, first: int, count: int) -> None:
         """Count how often the block runs and with how many lanes; its instructions are known."""
@@ -85,12 +88,13 @@ class Checked:
         mask = e.bits(access.active)
         _store_words(e, place, 0, access.addresses)
         given = f"ptr %ctx, ptr {place}, i32 {mask}, i32 %warp, i32 {e.index}"
+        needed = self._passing.bytes_of(e.instruction)
         if access.space == "local":
-            routine = local_check(kind, access.size)
+            routine = local_check(kind, access.size, needed)
         else:
             if access.space == "shared":
                 self._within_variable(e, access.size, given)
-                routine = shared_check(kind, access.size)
+                routine = shared_check(kind, access.size, needed)
             else:
                 check = array_check if access.space in ("global", "const") else generic_check
                 routine = check(kind, access.size, self._shift)

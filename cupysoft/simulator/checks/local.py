@@ -9,13 +9,14 @@ from ..context import ErrorKind, Slot
 from .bounds import bounds_failure, offsets_test
 from .clock import REFRESH
 from .layout import IN_LOCAL, Access, Space
+from .passing import EVERY_BYTE, suffix
 from .text import FAIL, Routine, intrinsic, load_slot, splat
 from .traffic import CTPOP, CTTZ, lanes, plain_traffic
 
 __all__ = ["local_check"]
 
 
-def _flags(access: Access, size: int) -> tuple[str, tuple[Routine, ...]]:
+def _flags(access: Access, size: int, needed: int) -> tuple[str, tuple[Routine, ...]]:
     """Lines that test (``%unset``, lanes with a byte unset) or set the flags of all bytes of the access."""
     width = min(size, 8)
     kind = f"i{8 * width}"
@@ -29,10 +30,12 @@ def _flags(access: Access, size: int) -> tuple[str, tuple[Routine, ...]]:
         if part:
             lines[-1] = f"  %flags{part} = getelementptr i8, <32 x ptr> %flags0, i64 {part * width}\n"
         if access.reads:
+            wanted = sum(255 << 8 * byte for byte in range(width) if needed >> (part * width + byte) & 1)
             lines.append(
                 f"  %set{part} = call <32 x {kind}> @{gather.name}(<32 x ptr> align 1 %flags{part}, <32 x i1> %active,"
                 f" <32 x {kind}> splat ({kind} -1))\n"
-                f"  %open{part} = icmp ne <32 x {kind}> %set{part}, splat ({kind} -1)\n"
+                f"  %wanted{part} = and <32 x {kind}> %set{part}, splat ({kind} {wanted})\n"
+                f"  %open{part} = icmp ne <32 x {kind}> %wanted{part}, splat ({kind} {wanted})\n"
                 f"  %openbits{part} = bitcast <32 x i1> %open{part} to i32\n"
                 f"  %unset{part} = or i32 {unset}, %openbits{part}\n"
             )
@@ -46,13 +49,13 @@ def _flags(access: Access, size: int) -> tuple[str, tuple[Routine, ...]]:
     return "".join(lines), (gather,) * access.reads + (scatter,) * access.writes
 
 
-def local_check(access: Access, size: int) -> Routine:
+def local_check(access: Access, size: int, needed: int = EVERY_BYTE) -> Routine:
     """``i32 (ctx, addresses, mask, warp, where)``: the lanes that may go on.
 
-    Offsets into each thread's memory become host addresses in place.
+    Offsets into each thread's memory become host addresses in place. `needed` bytes must have been written.
     """
-    name = f"check_local_{access.name.lower()}_{size}"
-    flags, needs = _flags(access, size)
+    name = f"check_local_{access.name.lower()}_{size}{suffix(needed)}"
+    flags, needs = _flags(access, size, needed)
     text = f"""define internal i32 @{name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where) noinline {{
 entry:
   %empty = icmp eq i32 %mask, 0

@@ -9,6 +9,7 @@ from .bounds import bounds_failure, offsets_test
 from .clock import REFRESH
 from .groups import group_check
 from .layout import IN_SHARED, Access
+from .passing import EVERY_BYTE, suffix
 from .text import FAIL, Routine, load_slot, splat
 from .traffic import CTTZ
 from .warp_cells import warp_check
@@ -16,13 +17,13 @@ from .warp_cells import warp_check
 __all__ = ["shared_check"]
 
 
-def shared_check(access: Access, size: int) -> Routine:
+def shared_check(access: Access, size: int, needed: int = EVERY_BYTE) -> Routine:
     """``i32 (ctx, addresses, mask, warp, where, values, components)``: the lanes that may go on.
 
-    Offsets of those lanes become host addresses in place.
+    Offsets of those lanes become host addresses in place. `needed` bytes must have been written.
     """
-    name = f"check_shared_{access.name.lower()}_{size}"
-    groups, traffic = group_check(access, size), shared_traffic(access, size)
+    name = f"check_shared_{access.name.lower()}_{size}{suffix(needed)}"
+    groups, traffic = group_check(access, size, needed), shared_traffic(access, size)
     needs: tuple[Routine, ...] = (CTTZ, FAIL, REFRESH, groups, traffic)
     together, joined = "  br label %slow\n", ""
     if access is not Access.SYNC_READ:
