@@ -156,30 +156,30 @@ def test_shared_and_local_memory_have_ends() -> None:
         launch(local.format(8), np.zeros(64, np.int32), np.int32(1))
 
 
-@pytest.mark.parametrize(
-    ("access", "says"),
-    [
-        ("x[t] = a[t + n];", "read of size 4 bytes: byte 32 of 'a' .32 bytes, shared memory., 0 bytes behind its end"),
-        ("b[t - n] = 1;", "write of size 4 bytes: byte -4 of 'b' .36 bytes, shared memory., 4 bytes before its first"),
-        ("int* p = a + 2; if (n & 1) p += t; atomicAdd(p + 5 * n, 1);", "atomic of size 4 bytes: byte 32 of 'a'"),
-        ("x[t] = *(int*)(a + (t & 6) + 1 * n);", None),
-        ("int* p = n ? a : b; x[t] = p[t + 1 - n];", None),
-        ("x[t] = b[&a[t] - &a[0] + n];", None),
-        ("int* p = b; for (int k = 0; k <= t; k++) p++; x[t] = p[-n];", None),
-    ],
-)
-def test_a_variable_of_shared_memory_ends_where_the_next_begins(access: str, says: str | None) -> None:
-    body = """__shared__ int a[8], b[9]; int t = threadIdx.x; a[t] = b[t] = t; if (t == 0) b[8] = 0;
-    __syncthreads(); x[t] = a[7 - t] + b[8 - t]; __syncthreads();"""
-    source = f'extern "C" __global__ void f(int* x, int n) {{ {body} {access} }}'
+NEIGHBOURS = [
+    ("x[t] = a[t + n];", "read of size 4 bytes: byte 32 of 'a' .32 bytes, shared memory., 0 bytes behind its end"),
+    ("b[t - n] = 1;", "write of size 4 bytes: byte -4 of 'b' .36 bytes, shared memory., 4 bytes before its first"),
+    ("int* p = a + 2; if (n & 1) p += t; atomicAdd(p + 5 * n, 1);", "atomic of size 4 bytes: byte 32 of 'a'"),
+    ("x[t] = *(int*)(a + (t & 6) + 1 * n);", None),
+    ("int* p = n ? a : b; x[t] = p[t + 1 - n];", None),
+    ("x[t] = b[&a[t] - &a[0] + n];", None),
+    ("int* p = b; for (int k = 0; k <= t; k++) p++; x[t] = p[-n];", None),
+]
+
+
+def test_a_variable_of_shared_memory_ends_where_the_next_begins() -> None:
+    cases = " ".join(f"case {place}: {{ {access} break; }}" for place, (access, _) in enumerate(NEIGHBOURS))
+    source = f"""extern "C" __global__ void f(int* x, int n, int which) {{
+    __shared__ int a[8], b[9]; int t = threadIdx.x;
+    a[t] = b[t] = t; if (t == 0) b[8] = 0; __syncthreads(); x[t] = a[7 - t] + b[8 - t]; __syncthreads();
+    switch (which) {{ {cases} }} }}"""
     kernel = simulator.RawKernel(source, "f")
-    for seed in (None, 1):
-        with simulator.Device(seed=seed):
-            if says is None:
-                kernel((1,), (8,), (np.zeros(8, np.int32), 1))
-                continue
-            with pytest.raises(MemcheckError, match=f"(?s){says}.*by thread .[017], 0, 0. in block"):
-                kernel((1,), (8,), (np.zeros(8, np.int32), 1))
+    for place, (_, says) in enumerate(NEIGHBOURS):
+        if says is None:
+            kernel((1,), (8,), (np.zeros(8, np.int32), 1, place))
+            continue
+        with pytest.raises(MemcheckError, match=f"(?s){says}.*by thread .[017], 0, 0. in block"):
+            kernel((1,), (8,), (np.zeros(8, np.int32), 1, place))
 
 
 def test_generic_addresses_are_checked_in_their_memory() -> None:
