@@ -4,7 +4,7 @@
 //   softmax_warp_floats     a warp a row, in registers             x read once     up to 32 lanes x CHUNKS vectors
 //   softmax_block_floats    a block a row, in registers            x read once     up to 512 threads x CHUNKS vectors
 //   softmax_shared_floats   a block a row, in shared memory        x read once     up to 65536 elements, if there is room
-//   softmax_split_floats    a block a part of a row: its state     x read once     16-bit types; then split_merge (split.cuh)
+//   softmax_split_floats    a block a part of a row: its state     x read once     16-bit types; then split_merge
 //   softmax_apply_floats    a block a part of a row: its results   x read once     likewise
 //
 // Who owns what: see staged.cuh and kept.cuh; template arguments: see rows.cu, with Softmax of a type of at most 32 bits.
@@ -56,7 +56,8 @@ __global__ void __launch_bounds__(32 * WARPS, VIEW::BLOCKS)
     const bool done = kept_floats<OPERATION, Team, KEEPS_TERMS, ACCESS>(operation, x, view, blockIdx.x, planes);
     if (rarely(!done)) {
         // Terms of float64 take the room of those of two words.
-        kept<OPERATION, Team, KEEPS_TERMS && sizeof(typename OPERATION::Type) == 4, ACCESS>(operation, x, view, blockIdx.x, planes);
+        constexpr bool AS_WELL = KEEPS_TERMS && sizeof(typename OPERATION::Type) == 4;
+        kept<OPERATION, Team, AS_WELL, ACCESS>(operation, x, view, blockIdx.x, planes);
     }
 }
 

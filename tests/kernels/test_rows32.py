@@ -83,8 +83,8 @@ def long_rows(columns: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     return np.concatenate([seeking_trouble(7, columns, dtype, columns), ties])
 
 
-# Rows in shared memory: with their terms, and with room for x alone, by a block of 32 warps then. One case has every check,
-# in a drawn schedule.
+# Rows in shared memory: with their terms, and with room for x alone, by a block of 32 warps then. One has all
+# checks, in a drawn schedule.
 @pytest.mark.parametrize(
     ("columns", "dtype", "shared", "kept", "seed"),
     [
