@@ -129,7 +129,7 @@ struct Arithmetic64 {
 
     template <bool NEAR = false>
     __device__ static __forceinline__ Two term(double x, double m) {
-        return exp_pair<COUNTING, NEAR>(two_sum(x, -m));
+        return exp_pair<NEAR>(two_sum(x, -m), COUNTING && x > negative_infinity());
     }
 
     template <int COUNT>
@@ -199,7 +199,10 @@ struct Arithmetic64<T, COUNTING, false> {
     }
 
     __device__ static __forceinline__ Two rescaled(Two sum, double from, double to) {
-        return scale(multiply(sum, exp_pair(two_sum(from, -to))), PAIR_LOWERED);
+        Two result = scale(multiply(sum, exp_pair(two_sum(from, -to))), PAIR_LOWERED);
+        // Where maxima are counted no sum is nothing, and none becomes it.
+        if constexpr (COUNTING) result.hi = fmax(result.hi, NARROW_TRACE);
+        return result;
     }
 
     // 1.75 for the term, 5.75 for the sum, and a rounding for its two words, for the inverse, for the product: 10.5.

@@ -46,10 +46,11 @@ __device__ __forceinline__ Two exp_less_one(Two r) {
     return {h.hi, __dadd_rn(h.lo, __dadd_rn(r.lo, bend_lo))};
 }
 
-// exp(d) for d <= 0, times 2^PAIR_LIFT; -inf gives 0. TRACE: what is too small to count leaves a trace, so that a sum can be
-// told from one of nothing. NEAR: no d is below PAIR_LOWEST.
-template <bool TRACE = false, bool NEAR = false>
-__device__ __forceinline__ Two exp_pair(Two d) {
+// exp(d) for d <= 0, times 2^PAIR_LIFT; -inf gives 0. trace: what is too small to count leaves a trace, so that a sum can be
+// told from one of nothing; not told from d, which is -inf for two numbers that are far enough apart. NEAR: no d is below
+// PAIR_LOWEST.
+template <bool NEAR = false>
+__device__ __forceinline__ Two exp_pair(Two d, bool trace = false) {
     const double shifted = __fma_rn(d.hi, STEPS, ROUND_TO_INTEGER);
     const double n = __dsub_rn(shifted, ROUND_TO_INTEGER);
     // n STEP_0 and n STEP_1 are exact, and so is what the first leaves: a multiple of 2^-60 unless n is 0, so of the last
@@ -67,7 +68,7 @@ __device__ __forceinline__ Two exp_pair(Two d) {
     const Two whole = {sum.hi, __dadd_rn(sum.lo, __dadd_rn(product.lo, small))};
     const bool nothing = !NEAR && d.hi < PAIR_LOWEST;
     const double scale_to = __hiloint2double(((steps >> 6) + 1023 + PAIR_LIFT) << 20, 0);
-    const double instead = TRACE && d.hi != negative_infinity() ? PAIR_TRACE : 0.0;
+    const double instead = trace ? PAIR_TRACE : 0.0;
     return {nothing ? instead : __dmul_rn(whole.hi, scale_to), nothing ? 0.0 : __dmul_rn(whole.lo, scale_to)};
 }
 

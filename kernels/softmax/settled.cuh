@@ -103,7 +103,7 @@ class OpenRow {
     __device__ __forceinline__ void look(Walk walk, double x, unsigned& maxima) {
         bool sure = false;
         if (walk == SUM || walk == TEST || walk == WRITE) {
-            const Two of_x = exp_pair<true>(two_sum(x, -m));
+            const Two of_x = exp_pair(two_sum(x, -m), x > negative_infinity());
             if (walk == SUM) {
                 const bool is_maximum = x == m;
                 maxima += is_maximum;

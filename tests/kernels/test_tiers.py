@@ -14,6 +14,7 @@ from cupysoft.ops import plans
 from cupysoft.ops.device import alignments, spread, strides
 from cupysoft.runtime.launch import run
 from cupysoft.testing import reference
+from cupysoft.testing.near_ties import TYPES
 from cupysoft.testing.trouble import FAMILIES, draw
 from tests.kernels.plans_for import DTYPES, Array, families
 
@@ -164,8 +165,22 @@ def test_signs_of_zeros_and_equal_elements(device: simulator.Device) -> None:
         [0, -745, -745.5],
     ]
     for dtype in DTYPES:
-        x = np.array(rows).astype(dtype)
+        largest = TYPES[dtype.name][2]
+        # Of these x - m is beyond all numbers: in float64 it is -inf.
+        x = np.array([*rows, [largest, -largest, -np.inf]]).astype(dtype)
         for function in FUNCTIONS:
             true = getattr(reference, function)(x, axis=1)
             for tier in (1, 2, 3):
                 assert_bits(by_tier(device, function, x, tier)[0], true)
+
+
+@pytest.mark.parametrize(("columns", "axis"), [(66_000, 1), (300, 0)])
+def test_signs_of_zeros_where_sums_move(fast_device: simulator.Device, columns: int, axis: int) -> None:
+    """Of what one thread, or part, has seen, the maximum of the row leaves but a trace, if it comes elsewhere."""
+    for low in (-1000, -750):
+        x = np.full((8, columns), -np.inf, "f4")
+        places = np.linspace(0, columns - 1, 8).astype(int)
+        x[range(8), places] = 0
+        x[range(8), places - columns // 3] = low
+        ours, _ = by_tier(fast_device, "log_softmax", x if axis == 1 else np.ascontiguousarray(x.T), 1, axis)
+        assert_bits(ours if axis == 1 else np.ascontiguousarray(ours.T), np.where(x == 0, np.float32(-0.0), x))
