@@ -78,11 +78,11 @@ def test_mutants_are_told_apart_by_a_number() -> None:
 
 
 def test_mutants_that_are_judged_together_end_as_they_do_alone() -> None:
-    known = expected([probe for probe in PROBES if probe.name == "ladder"])
+    probes = [probe for probe in PROBES if probe.name == "ladder"]
     found = list(mutants([sources.kernels_folder() / "ladder" / "ladder.cu"]))
-    together = {verdict.mutant.name: verdict.end for verdict in judged_together(found, known)}
+    together = {verdict.mutant.name: verdict.end for verdict in judged_together(found, probes)}
     assert together.keys() == {each.name for each in found}
-    for verdict in verdicts(found[:1], known):
+    for verdict in verdicts(found[:1], expected(probes)):
         assert together[verdict.mutant.name] == verdict.end != "survived"
 
 

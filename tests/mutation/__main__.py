@@ -22,7 +22,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cupysoft.runtime import sources
-from tests.mutation.run import Expected, Mutant, Verdict, expected, mutants, verdicts
+from tests.mutation.probes import PROBES
+from tests.mutation.run import Mutant, Verdict, expected, mutants, verdicts
 from tests.mutation.together import judged_together
 
 REASONS = Path(__file__).with_name("reasons.toml")
@@ -46,9 +47,8 @@ def main() -> int:
     if missing:
         with tempfile.TemporaryDirectory() as cache:
             os.environ["CUPYSOFT_CACHE_DIR"] = cache
-            known = expected(workers=options.workers)
             print(f"{len(missing)} mutants, {len(found)} known", flush=True)
-            for verdict in _judged(missing, known, options.workers):
+            for verdict in _judged(missing, options.workers):
                 found.append(verdict)
                 print(f"[{len(found)}/{len(wanted)}] {_line(verdict)}", flush=True)
                 _keep(options.keep, verdict)
@@ -64,14 +64,16 @@ def main() -> int:
     return 1 if unexplained else 0
 
 
-def _judged(missing: Sequence[Mutant], known: Sequence[Expected], workers: int) -> Iterator[Verdict]:
+def _judged(missing: Sequence[Mutant], workers: int) -> Iterator[Verdict]:
     """Judge first what can be judged together, then what is left, one by one."""
     choices = [each for each in missing if each.site.kind == "predicate" and each.site.put]
     seen = set()
-    for verdict in judged_together(choices, known, workers):
+    for verdict in judged_together(choices, PROBES, workers) if choices else ():
         seen.add(verdict.mutant.name)
         yield verdict
-    yield from verdicts([each for each in missing if each.name not in seen], known, workers)
+    left = [each for each in missing if each.name not in seen]
+    if left:
+        yield from verdicts(left, expected(workers=workers), workers)
 
 
 def _kept(path: Path | None) -> dict[str, tuple[str, str]]:

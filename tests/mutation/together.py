@@ -22,11 +22,12 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -38,15 +39,15 @@ from cupysoft.simulator.context import Slot
 from cupysoft.simulator.memory import Variables
 from cupysoft.simulator.workspace import Workspace
 from tests.mutation.probe import Probe
-from tests.mutation.run import Expected, Mutant, Verdict, answer_of, attempt, probe_of, served, use_folder
+from tests.mutation.run import Mutant, Verdict, answer_of, attempt, probe_of, served, use_folder
 from tests.mutation.sites import Site
 
 __all__ = ["judged_together", "text_of_all"]
 
-SECONDS = 20
+SECONDS = 10
 """What a run may take at the least; a mutant that takes longer is not counted as killed."""
 
-PATIENCE = 20
+PATIENCE = 10
 """How many times longer than what is not mutated it may take."""
 
 _FIRST = 2
@@ -112,15 +113,26 @@ def text_of_all(text: str, mutants: Sequence[tuple[int, Site]], name: str, *, no
     return f"{head} {between(0, len(text), outer_first)}"
 
 
-def judged_together(found: Sequence[Mutant], known: Sequence[Expected], workers: int = 1) -> Iterator[Verdict]:
-    """Judge mutants that are predicates of the language, in no order.
+def judged_together(found: Sequence[Mutant], probes: Sequence[Probe], workers: int = 1) -> Iterator[Verdict]:
+    """Judge mutants that are predicates of the language: first those that are killed, in no order, then the others.
 
     Mutants that do not compile together with the others are left out, and given no verdict.
     """
+    killed: SimpleQueue[Verdict | None] = SimpleQueue()
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(workers) as pool:
-        judge = _Judge(found, Path(temporary))
-        for verdicts in pool.map(judge.killed_by, sorted(known, key=lambda each: each.seconds)):
-            yield from verdicts
+        judge = _Judge(found, Path(temporary), killed.put)
+        running = [pool.submit(judge.run, probe) for probe in probes]
+        for each in running:
+            each.add_done_callback(lambda _: killed.put(None))
+        left = len(running)
+        while left:
+            verdict = killed.get()
+            if verdict is None:
+                left -= 1
+            else:
+                yield verdict
+        for each in running:
+            each.result()
         yield from judge.living()
 
 
@@ -132,72 +144,68 @@ class _Judge:
     found : sequence of Mutant
     folder : Path
         Where to write kernels.
+    tell : callable
+        Called with the verdict on each mutant that is killed.
     """
 
-    def __init__(self, found: Sequence[Mutant], folder: Path) -> None:
+    def __init__(self, found: Sequence[Mutant], folder: Path, tell: Callable[[Verdict], None]) -> None:
         self._mutants = dict(enumerate(found, _FIRST))
         self._left_out: set[int] = set()
         self._ends: dict[int, Verdict] = {}
         self._lock = threading.Lock()
         self._folder = folder
+        self._tell = tell
         self._version = 0
         self._write()
 
-    def killed_by(self, known: Expected) -> list[Verdict]:
-        """Run a probe for each mutant that it may reach and that still lives; give those that it kills."""
-        killed = []
-        for number, end in self._run(known):
+    def run(self, probe: Probe) -> None:
+        """Run a probe for each mutant that it sees and that still lives."""
+        while True:
+            version = self._version
+            notes, chooses = self._places(version)
+            noted = self._first(probe, version, served(partial(_note, notes, probe.name)))
+            if noted is None:
+                continue
+            seen, files, results = noted
             with self._lock:
-                if number in self._left_out or self._is_killed(number):
+                reached = {number for number, each in self._mutants.items() if each.path in files}
+            for number in reached - seen:
+                self._end(probe, number, "survived")
+            wanted = [number for number in sorted(seen) if not self._is_done(number)]
+            if wanted:
+                ends = served(partial(_serve, chooses, probe.name, results, wanted))
+                if self._first(probe, version, ends) is None:
                     continue
-                verdict = Verdict(self._mutants[number], end, "" if end == "survived" else known.probe.name)
-                if end != "survived" or number not in self._ends:
-                    self._ends[number] = verdict
-            if verdict.killed:
-                killed.append(verdict)
-        return killed
+                for number, end in ends:
+                    self._end(probe, number, end)
+            return
 
     def living(self) -> Iterator[Verdict]:
         """Give the verdicts on those that nothing has killed."""
         for number, mutant in self._mutants.items():
-            if number not in self._left_out and not self._is_killed(number):
+            if not self._is_done(number):
                 yield self._ends.get(number, Verdict(mutant, "not reached"))
 
-    def _is_killed(self, number: int) -> bool:
-        return number in self._ends and self._ends[number].killed
-
-    def _run(self, known: Expected) -> Iterator[tuple[int, str]]:
-        while True:
-            with self._lock:
-                version = self._version
-                wanted = [
-                    number
-                    for number, mutant in self._mutants.items()
-                    if mutant.path in known.files and number not in self._left_out and not self._is_killed(number)
-                ]
-            if not wanted:
+    def _end(self, probe: Probe, number: int, end: str) -> None:
+        verdict = Verdict(self._mutants[number], end, "" if end == "survived" else probe.name)
+        with self._lock:
+            if self._is_done(number) or (end == "survived" and number in self._ends):
                 return
-            notes, chooses = self._places(version)
-            seen = self._first(known, version, served(partial(_note, notes, known.probe.name, known.results)))
-            if seen is None:
-                continue
-            yield from ((number, "survived") for number in wanted if number not in seen)
-            wanted = [number for number in wanted if number in seen]
-            if wanted:
-                ends = served(partial(_serve, chooses, known.probe.name, known.results, wanted))
-                if self._first(known, version, ends) is None:
-                    continue
-                yield from ends
-            return
+            self._ends[number] = verdict
+        if verdict.killed:
+            self._tell(verdict)
 
-    def _first(self, known: Expected, version: int, answers: Iterator[tuple[Any, Any]]) -> Any:
-        """Give the first answer about the probe; None where some mutants are left out, and all is to be done anew."""
+    def _is_done(self, number: int) -> bool:
+        return number in self._left_out or (number in self._ends and self._ends[number].killed)
+
+    def _first(self, probe: Probe, version: int, answers: Iterator[tuple[Any, Any]]) -> Any:
+        """Give the first answer about a probe; None where some mutants are left out, and all is to be done anew."""
         end, value = next(answers)
         if end == "results":
             return value
         if end == "does not compile" and self._leave_out(value, version):
             return None
-        raise RuntimeError(f"{known.probe.name}: {end} with all mutants and none chosen: {value}")
+        raise RuntimeError(f"{probe.name}: {end} with all mutants and none chosen: {value}")
 
     def _leave_out(self, log: str, version: int) -> bool:
         """Do without the mutants of lines that the compiler names; tell whether there are any."""
@@ -228,8 +236,8 @@ class _Judge:
                 (folder / path).write_text(text_of_all(text, mutants, name, noted=noted), encoding="utf-8")
 
 
-def _note(folder: Path, name: str, wanted: list[bytes], pipe: Connection) -> None:
-    """Tell which mutants would have made a difference anywhere in the course of a probe."""
+def _note(folder: Path, name: str, pipe: Connection) -> None:
+    """Tell which mutants would have made a difference anywhere in the course of a probe, its files, and its results."""
     kept: list[dict[str, npt.NDArray[np.uint8]]] = []
     begin = Variables.__init__
 
@@ -238,12 +246,12 @@ def _note(folder: Path, name: str, wanted: list[bytes], pipe: Connection) -> Non
         kept.append(variables._storage)
 
     Variables.__init__ = noted  # type: ignore[method-assign, assignment]
-    use_folder(folder)
+    files = use_folder(folder)
     launch._PATIENCE = math.inf
-    kind, value = attempt(probe_of(name), wanted, check=False)
+    kind, value = attempt(probe_of(name), None, check=False)
     if kind == "results":
         arrays = [data for storage in kept for variable, data in storage.items() if variable.endswith(_SEEN)]
-        value = {int(number) for data in arrays for number in np.flatnonzero(data)}
+        value = {int(number) for data in arrays for number in np.flatnonzero(data)}, frozenset(files), value
     pipe.send((kind, value))
 
 
