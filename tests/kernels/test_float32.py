@@ -75,6 +75,15 @@ extern "C" __global__ void inverses(const float* hi, const float* lo, float* inv
     inverse_hi[i] = inverse.hi;
     inverse_lo[i] = inverse.lo;
 }
+extern "C" __global__ void quotients(const float* hi, const float* lo, const float* inverse_hi, const float* inverse_lo,
+                                     float* q_hi, float* q_lo, int n)
+{
+    const int i = blockIdx.x * blockDim.x + threadIdx.x;
+    if (i >= n) return;
+    const Floats q = quotient_of({hi[i], lo[i]}, {inverse_hi[i], inverse_lo[i]});
+    q_hi[i] = q.hi;
+    q_lo[i] = q.lo;
+}
 extern "C" __global__ void sums(const float* hi, const float* lo, float* sum_hi, float* sum_lo, int n)
 {
     const int i = blockIdx.x * blockDim.x + threadIdx.x;
@@ -209,6 +218,25 @@ def test_inverses_keep_their_bound_whatever_the_first_guess(approximate: str) ->
         true = arb(2) ** 32 / (arb(a) + arb(b))
         assert abs((arb(c) + arb(d)) / true - 1) < 6 * U * U
         assert abs(d) <= 2.1 * U * c
+
+
+def test_quotients_keep_their_bound() -> None:
+    """Of all sizes down to the smallest normal result; low words as large as terms and inverses have them."""
+    rng = np.random.default_rng(8)
+    sign = rng.choice([-1, 1], (2, 2000))
+    hi = (2.0**LIFT * np.exp(-80 * rng.random(2000))).astype(np.float32)
+    lo = (hi * sign[0] * 3.03 * U).astype(np.float32)
+    inverse_hi = (2.0 ** (32 - LIFT) * rng.uniform(0.01, 1, 2000)).astype(np.float32)
+    inverse_lo = (inverse_hi * sign[1] * 2.1 * U).astype(np.float32)
+    q_hi, q_lo = launched("quotients", 2, hi, lo, inverse_hi, inverse_lo, count=2000)
+    for a, b, c, d, e, f in zip(*(word.tolist() for word in (hi, lo, inverse_hi, inverse_lo, q_hi, q_lo)), strict=True):
+        assert abs((arb(e) + arb(f)) / ((arb(a) + arb(b)) * (arb(c) + arb(d))) - 1) < 16 * U * U
+
+
+def test_the_bound_of_a_result_is_the_sum_of_its_parts() -> None:
+    """Term, sum with its own terms and their joining, inverse, quotient, and joining the low word with the bound."""
+    (bound,) = re.findall(r"ERROR_OF_QUOTIENT = (\d+) \* 0x1p-48f", source("softmax/rows32.cu"))
+    assert int(bound) > 16 + (16 + 41 + 1) + 6 + 16 + 7
 
 
 def test_the_table_is_that_of_the_powers_of_two() -> None:
