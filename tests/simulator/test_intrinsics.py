@@ -239,6 +239,7 @@ def test_reductions_of_floats(device: simulator.Device, modifiers: str) -> None:
         "red.async.relaxed.cluster.global.shared::cluster.mbarrier::complete_tx::bytes.add.u32 [%0], %0, [%0];",
         "barrier.cluster.arrive;",
         "vadd2.s32.s32.s32 %0.h0, %0, %0, %0;",
+        "add.sideways.u32 %0, %0, %0;",
     ],
 )
 def test_forms_that_are_not_there_are_refused_by_name(instruction: str) -> None:

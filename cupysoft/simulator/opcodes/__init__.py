@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from ...errors import UnknownInstructionError
 from ..ptx import type_of
+from .modifiers import strange_modifier
 
 if TYPE_CHECKING:
     from ..emitter import Emitter
@@ -75,8 +76,12 @@ def lookup(instruction: Instruction) -> Translator:
 
 def write(e: Emitter, instruction: Instruction) -> None:
     """Write the code of an instruction, or raise UnknownInstructionError where its form fits none that is known."""
+    translator = lookup(instruction)
+    strange = strange_modifier(instruction)
+    if strange:
+        raise unknown(instruction, f"a modifier .{strange} is not simulated")
     try:
-        lookup(instruction)(e, instruction)
+        translator(e, instruction)
     except (AssertionError, AttributeError, IndexError, KeyError, StopIteration, TypeError, ValueError) as error:
         raise unknown(instruction, "it has a form of its own") from error
 
