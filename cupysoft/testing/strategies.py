@@ -150,7 +150,7 @@ def troublesome(
     rows: int = 3,
     families: Sequence[str] = tuple(FAMILIES),
 ) -> npt.NDArray[Any]:
-    """Draw (rows, columns) finite values that seek trouble: see `cupysoft.testing.trouble.FAMILIES`.
+    """Draw (rows, columns) values, finite or -inf, that seek trouble: see `cupysoft.testing.trouble.FAMILIES`.
 
     Parameters
     ----------

@@ -23,7 +23,7 @@ Family = Callable[[np.random.Generator, Shape, np.dtype[Any]], Rows]
 
 
 def draw(family: str, rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
-    """Draw finite values of one of the FAMILIES.
+    """Draw values of one of the FAMILIES, finite or -inf.
 
     Examples
     --------
@@ -32,7 +32,8 @@ def draw(family: str, rng: np.random.Generator, shape: Shape, dtype: np.dtype[An
     """
     largest = TYPES[dtype.name][2]
     with np.errstate(over="ignore"):
-        return np.asarray(np.clip(FAMILIES[family](rng, shape, dtype), -largest, largest).astype(dtype))
+        values = FAMILIES[family](rng, shape, dtype)
+        return np.where(np.isnan(values), -np.inf, np.clip(values, -largest, largest)).astype(dtype)
 
 
 def draw_weights(family: str, rng: np.random.Generator, a: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], Any]:
@@ -147,6 +148,14 @@ def _near_ties(rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> 
     return np.resize(np.stack(rows), shape)
 
 
+def _masked(rng: np.random.Generator, shape: Shape, dtype: np.dtype[Any]) -> Rows:
+    """Rows of which only a few elements take part, near each other or far apart."""
+    x = rng.normal(size=shape) * rng.choice([1, 30, 1000], (shape[0], 1))
+    taken = rng.random(shape) < rng.choice([0.02, 0.5], (shape[0], 1))
+    taken[np.arange(shape[0]), rng.integers(0, shape[1], shape[0])] = True
+    return np.where(taken, x, np.nan)
+
+
 FAMILIES: dict[str, Family] = {
     "normal, sigma 1": _normal(1),
     "normal, sigma 10": _normal(10),
@@ -162,5 +171,6 @@ FAMILIES: dict[str, Family] = {
     "nearly normalised": _nearly_normalised,
     "on a grid": _on_a_grid,
     "near ties": _near_ties,
+    "masked": _masked,
 }
-"""Families of rows, by name."""
+"""Families of rows, by name. NaN stands for -inf."""
