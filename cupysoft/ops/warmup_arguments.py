@@ -17,8 +17,13 @@ __all__ = ["DTYPES", "LENGTHS", "all_calls", "calls_of", "known_dtypes", "named_
 
 DTYPES = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
-# Every way to hold a row, and every way to reach its elements, which follows from the power of two in its length.
-LENGTHS = tuple(sorted({2**power + more for power in range(18) for more in (0, 1, 2, 4)}))
+# Every way to hold a row, and every way to reach its elements, which follows from the power of two in its length. How
+# long rows are that a block keeps in shared memory is for the architecture to say.
+LENGTHS = tuple(
+    sorted(
+        {n + more for n in (*(2**power for power in range(18)), *range(4096, 65536, 4096)) for more in (0, 1, 2, 4, 8)}
+    )
+)
 
 
 def calls_of(

@@ -85,8 +85,17 @@ NARROW = (np.dtype("f2"), BFLOAT16, np.dtype("f4"))
 LONG_IN_NARROW = [((3, 8200), 1), ((3, 12100), 1), ((2, 24072), 1), ((2, 70000), 1), ((5000, 35), 0)]
 
 
-@pytest.mark.parametrize("dtype", NARROW, ids=str)
-@pytest.mark.parametrize(("shape", "axis"), LONG_IN_NARROW)
+# The types of 16 bits, whose kernels differ in little, take turns.
+@pytest.mark.parametrize(
+    ("shape", "axis", "dtype"),
+    [
+        (*case, dtype)
+        for turn, case in enumerate(LONG_IN_NARROW)
+        for dtype in NARROW
+        if dtype.itemsize == 4 or dtype == NARROW[turn % 2]
+    ],
+    ids=str,
+)
 def test_host_and_kernels_give_the_same_bits(shape: tuple[int, int], axis: int, dtype: Any) -> None:
     x = normal(shape, dtype)
     first = NARROW.index(dtype) + LONG_IN_NARROW.index((shape, axis))
