@@ -31,8 +31,8 @@ def device() -> Iterator[simulator.Device]:
 
 
 @pytest.fixture(scope="module")
-def fast_device() -> Iterator[simulator.Device]:
-    with simulator.Device(check=False) as made:
+def plain_device() -> Iterator[simulator.Device]:
+    with simulator.Device(check=False, fast=False) as made:
         yield made
 
 
@@ -56,7 +56,7 @@ def assert_tiers(device: simulator.Device, a: Array, b: Array, axis: int = 1, ti
 
 @pytest.mark.parametrize("dtype", DTYPES, ids=str)
 @pytest.mark.parametrize("kind", WEIGHTS)
-def test_trouble(fast_device: simulator.Device, kind: str, dtype: np.dtype[Any]) -> None:
+def test_trouble(plain_device: simulator.Device, kind: str, dtype: np.dtype[Any]) -> None:
     rng = np.random.default_rng(6)
     for family in (
         "normal, sigma 1",
@@ -66,7 +66,7 @@ def test_trouble(fast_device: simulator.Device, kind: str, dtype: np.dtype[Any])
         "nearly normalised",
     ):
         a, b = draw_weights(kind, rng, draw(family, rng, (4, 9), dtype))
-        assert_tiers(fast_device, np.ascontiguousarray(a), np.ascontiguousarray(b))
+        assert_tiers(plain_device, np.ascontiguousarray(a), np.ascontiguousarray(b))
 
 
 @settings(max_examples=25)
@@ -76,10 +76,10 @@ def test_trouble(fast_device: simulator.Device, kind: str, dtype: np.dtype[Any])
     family=st.sampled_from(list(FAMILIES)),
     dtype=st.sampled_from(DTYPES),
 )
-def test_any_trouble(fast_device: simulator.Device, seed: int, kind: str, family: str, dtype: np.dtype[Any]) -> None:
+def test_any_trouble(plain_device: simulator.Device, seed: int, kind: str, family: str, dtype: np.dtype[Any]) -> None:
     rng = np.random.default_rng(seed)
     a, b = draw_weights(kind, rng, draw(family, rng, (2, 9), dtype))
-    assert_tiers(fast_device, np.ascontiguousarray(a), np.ascontiguousarray(b))
+    assert_tiers(plain_device, np.ascontiguousarray(a), np.ascontiguousarray(b))
 
 
 MIDDLE, TINY = 1.25 * 2.0**-60, float.fromhex("0x1.4a26794437733p-115")
@@ -135,25 +135,25 @@ def known(cases: list[tuple[list[float], list[float]]]) -> tuple[Array, Array]:
     return a, np.array([[*w, *[0.0] * (8 - len(w))] for _, w in cases])
 
 
-def test_known_cases(fast_device: simulator.Device) -> None:
-    assert_tiers(fast_device, *known(CASES))
+def test_known_cases(plain_device: simulator.Device) -> None:
+    assert_tiers(plain_device, *known(CASES))
 
 
 def test_the_last_tier_races_with_nothing(device: simulator.Device) -> None:
     assert_tiers(device, *known(CASES[:9]), tiers=(3,))
 
 
-def test_a_zero_of_one_thread_keeps_its_sign(fast_device: simulator.Device) -> None:
+def test_a_zero_of_one_thread_keeps_its_sign(plain_device: simulator.Device) -> None:
     """Though the term that makes the sum less than 1 is too small to be added."""
-    assert_tiers(fast_device, np.array([[0, -2000, 0]], "f4"), np.array([[1, -1, 0]], "f4"))
+    assert_tiers(plain_device, np.array([[0, -2000, 0]], "f4"), np.array([[1, -1, 0]], "f4"))
 
 
-def test_ties_that_need_hundreds_of_bits(fast_device: simulator.Device) -> None:
+def test_ties_that_need_hundreds_of_bits(plain_device: simulator.Device) -> None:
     """As many as ten weights of float64 reach: the first width of the last tier is not enough for them."""
     rng = np.random.default_rng(8)
     for nothing in (False, True):
         rows = np.array([weighted_tie(rng, 9, np.dtype("f8"), nothing=nothing) for _ in range(6)])
-        assert_tiers(fast_device, rows[:, 0].copy(), rows[:, 1].copy())
+        assert_tiers(plain_device, rows[:, 0].copy(), rows[:, 1].copy())
 
 
 # A lane, a block, parts; by columns a lane, eight of them, parts.
@@ -161,15 +161,15 @@ PLACES = [((40, 3), 1), ((2, 1100), 1), ((1, 17_000), 1), ((5, 40), 0), ((40, 33
 
 
 @pytest.mark.parametrize(("shape", "axis"), PLACES)
-def test_every_kernel_leaves_rows_open(fast_device: simulator.Device, shape: tuple[int, int], axis: int) -> None:
+def test_every_kernel_leaves_rows_open(plain_device: simulator.Device, shape: tuple[int, int], axis: int) -> None:
     """For the second tier, which agrees with the first; and for the last, which sees that all of a row cancels."""
     rng = np.random.default_rng(sum(shape))
     a, b = (rng.normal(size=shape).astype("f4") for _ in range(2))
-    first = by_tier(fast_device, a, b, 1, axis)
-    for ours, expected in zip(by_tier(fast_device, a, b, 2, axis), first, strict=True):
+    first = by_tier(plain_device, a, b, 1, axis)
+    for ours, expected in zip(by_tier(plain_device, a, b, 2, axis), first, strict=True):
         assert_bits(ours, expected)
     # Along the row, so that every row is followed by itself with the other sign.
-    result, sign = by_tier(fast_device, np.concatenate([a, a], axis=axis), np.concatenate([b, -b], axis=axis), 1, axis)
+    result, sign = by_tier(plain_device, np.concatenate([a, a], axis=axis), np.concatenate([b, -b], axis=axis), 1, axis)
     assert np.isneginf(result).all()
     assert not sign.any()
 
