@@ -142,7 +142,7 @@ class AddressMap:
         """Give every region a window; `extra` is memory that is neither an argument nor a variable."""
         regions: list[Region | None] = [None] * FIRST_ALLOCATION
         regions += variables.regions
-        begin = _OF_VARIABLES
+        begin = FIRST_ALLOCATION + _OF_VARIABLES
         while begin < len(regions):
             begin *= 4
         numbers = [begin + place for place in _WINDOWS.of([(each.address, each.size) for each in arguments])]

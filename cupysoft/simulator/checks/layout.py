@@ -44,8 +44,9 @@ __all__ = [
 
 #: An address of the checked build holds the number of its window above these bits.
 WINDOW_SHIFT = 40
-#: Windows 0 to 2 are null, shared and local memory; arrays and variables come after.
-FIRST_ALLOCATION = 3
+#: Windows 0 to 2 are null, shared and local memory. Arrays and variables begin above the addresses of 48 bits that the
+#: operating system gives memory: those are good too, where a kernel finds them in memory, and must mean no window.
+FIRST_ALLOCATION = 256
 #: An array begins in the middle of its window, so that an index below zero is still known to be meant for it.
 _MIDDLE = 1 << (WINDOW_SHIFT - 1)
 
