@@ -9,13 +9,13 @@ import numpy as np
 from ..errors import LaunchError
 from .broadcasting import broadcast, handed_out, made, spread
 from .frame import elements, frame, marked, merged
-from .kernels import RawKernel
-from .signature import checked_name, decide, parsed
+from .generated import GeneratedKernels
+from .signature import decide
 
 __all__ = ["ElementwiseKernel"]
 
 
-class ElementwiseKernel:
+class ElementwiseKernel(GeneratedKernels):
     """A kernel that does the same for each element of arrays broadcast against each other.
 
     It takes what ``cupy.ElementwiseKernel`` takes. As there, an array is never copied: where an input and an output
@@ -68,15 +68,9 @@ class ElementwiseKernel:
         loop_prep: str = "",
         after_loop: str = "",
     ) -> None:
-        self.name = self.__name__ = checked_name(name)
-        self.in_params = parsed(name, in_params, const=True)
-        self.out_params = parsed(name, out_params, const=False)
-        self.params = self.in_params + self.out_params
-        self.nin, self.nout, self.nargs = len(self.in_params), len(self.out_params), len(self.params)
-        self.operation, self.preamble, self.options = operation, preamble, options
-        self.loop_prep, self.after_loop = loop_prep, after_loop
+        super().__init__(name, in_params, out_params, preamble, options)
+        self.operation, self.loop_prep, self.after_loop = operation, loop_prep, after_loop
         self.reduce_dims, self.no_return, self.return_tuple = reduce_dims, no_return, return_tuple
-        self._kernels: dict[str, RawKernel] = {}
         if any(each.name == "i" for each in self.params):
             raise LaunchError(f"{name}: no parameter can be called i, which is the index of the element")
 
@@ -99,14 +93,9 @@ class ElementwiseKernel:
         ndarray, tuple of ndarray, or None
             The outputs.
         """
-        if len(args) not in (self.nin, self.nargs):
-            raise LaunchError(
-                f"{self.name}: {len(args)} arguments were given; it takes {self.nin} inputs, and {self.nout} outputs"
-                " if any"
-            )
+        given = self._given(args)
         if block_size < 1:
             raise LaunchError(f"{self.name}: block_size must be at least 1, not {block_size}")
-        given = [*args, *[None] * (self.nargs - len(args))]
         shape = broadcast(self.name, self.params, given, size)
         types, placeholders = decide(self.name, self.params, given, self.nin)
         outputs = made(self.name, self.out_params, given[self.nin :], types[self.nin :], shape, size is not None)
@@ -117,11 +106,6 @@ class ElementwiseKernel:
         if self.no_return:
             return None
         return outputs[0] if self.nout == 1 and not self.return_tuple else tuple(outputs)
-
-    @property
-    def cached_codes(self) -> tuple[str, ...]:
-        """The generated texts, one for each kind of arguments that was met."""
-        return tuple(self._kernels)
 
     def _run(
         self,
@@ -142,9 +126,7 @@ class ElementwiseKernel:
             f"{elements(self.params, values, '_ind')}{marked(self.operation, f'{self.name}: operation')};\n    }}"
             f"{marked(self.after_loop, f'{self.name}: after_loop')};\n}}\n"
         )
-        kernel = self._kernels.get(text)
-        if kernel is None:
-            kernel = self._kernels[text] = RawKernel(text, self.name, self.options)
         count = int(np.prod(shape, dtype=np.int64))
         threads = min(block_size, count)
+        kernel = self._kernel(text, placeholders)
         kernel.launch((-(-count // block_size),), (threads,), around.args, names=around.labels, stream=stream)

@@ -12,8 +12,8 @@ from numpy.lib.array_utils import normalize_axis_tuple
 from ..errors import AxisError, LaunchError, ShapeError
 from .broadcasting import broadcast, handed_out, made, spread
 from .frame import elements, frame, marked, merged
-from .kernels import RawKernel
-from .signature import Parameter, checked_name, decide, parsed
+from .generated import GeneratedKernels
+from .signature import Parameter, decide
 
 __all__ = ["ReductionKernel"]
 
@@ -59,7 +59,7 @@ extern "C" __global__ void {name}({formal}, const int _block_stride) {{
 """
 
 
-class ReductionKernel:
+class ReductionKernel(GeneratedKernels):
     """A kernel that maps elements, reduces them along axes, and maps what comes out.
 
     It takes what ``cupy.ReductionKernel`` takes. The order in which elements are joined is that of CuPy's own kernel;
@@ -111,18 +111,13 @@ class ReductionKernel:
         preamble: str = "",
         options: tuple[str, ...] = (),
     ) -> None:
-        self.name = self.__name__ = checked_name(name)
-        self.in_params = parsed(name, in_params, const=True)
-        self.out_params = parsed(name, out_params, const=False)
-        self.params = self.in_params + self.out_params
-        self.nin, self.nout, self.nargs = len(self.in_params), len(self.out_params), len(self.params)
+        super().__init__(name, in_params, out_params, preamble, options)
         if not self.out_params:
             raise LaunchError(f"{name}: a reduction has at least one output")
         self.map_expr, self.reduce_expr, self.post_map_expr = map_expr, reduce_expr, post_map_expr
         self.identity = "" if identity is None else str(identity)
         self.reduce_type = reduce_type or self.out_params[0].type
-        self.reduce_dims, self.preamble, self.options = reduce_dims, preamble, options
-        self._kernels: dict[str, RawKernel] = {}
+        self.reduce_dims = reduce_dims
 
     def __call__(
         self,
@@ -152,7 +147,7 @@ class ReductionKernel:
         ndarray
             The first output.
         """
-        given = self._given(args, out)
+        given = self._given_with(args, out)
         shape = broadcast(self.name, self.in_params, given[: self.nin], None)
         reduced, kept = self._axes(axis, len(shape))
         out_shape = tuple(1 if at in reduced else n for at, n in enumerate(shape) if keepdims or at not in reduced)
@@ -167,19 +162,10 @@ class ReductionKernel:
         handed_out(self.name, self.out_params, given[self.nin :], outputs)
         return outputs[0]
 
-    @property
-    def cached_codes(self) -> tuple[str, ...]:
-        """The generated texts, one for each kind of arguments that was met."""
-        return tuple(self._kernels)
-
-    def _given(self, args: tuple[Any, ...], out: Any) -> list[Any]:
-        if len(args) not in (self.nin, self.nargs):
-            raise LaunchError(
-                f"{self.name}: {len(args)} arguments were given; it takes {self.nin} inputs, and {self.nout} outputs"
-                " if any"
-            )
+    def _given_with(self, args: tuple[Any, ...], out: Any) -> list[Any]:
+        given = self._given(args)
         if out is None:
-            return [*args, *[None] * (self.nargs - len(args))]
+            return given
         if self.nout != 1 or len(args) != self.nin:
             raise LaunchError(f"{self.name}: out= is for one output that is not among the other arguments")
         return [*args, out]
@@ -225,11 +211,9 @@ class ReductionKernel:
         )
         index = f"typedef {'long long' if wide else 'int'} IndexT;\n"
         text = f"{around.head}{index}{marked(self.preamble, f'{self.name}: preamble')}\n{body}"
-        kernel = self._kernels.get(text)
-        if kernel is None:
-            kernel = self._kernels[text] = RawKernel(text, self.name, self.options)
         blocks = -(-math.prod(out_shape) // stride)
         names = [*around.labels, "_block_stride"]
+        kernel = self._kernel(text, placeholders)
         kernel.launch((blocks,), (_THREADS,), [*around.args, np.int32(stride)], names=names, stream=stream)
 
     def _turned(

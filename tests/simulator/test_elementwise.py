@@ -302,6 +302,24 @@ def test_parameters_that_are_none(parameters: str, error: type[Exception], says:
         simulator.ElementwiseKernel("T x", "T z", "z = 0", "not a name")
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: simulator.ElementwiseKernel("T x", "T y", "y = 2 * x", "twice"),
+        lambda: simulator.ReductionKernel("T x", "T y", "x", "a + b", "y = a", "0", "twice"),
+    ],
+)
+def test_the_generated_text_is_shown(make: Any) -> None:
+    kernel = make()
+    with pytest.raises(LaunchError, match="twice"):
+        kernel.cached_code  # noqa: B018 - a property that refuses
+    for dtype in "fdf":
+        kernel(np.ones(3, dtype))
+    assert list(kernel.cached_codes) == [(np.float32,), (np.float64,)]
+    assert kernel.cached_code == kernel.cached_codes[np.float32,]
+    assert "float" in kernel.cached_code != kernel.cached_codes[np.float64,]
+
+
 def of_states(text: Elementwise) -> simulator.ElementwiseKernel:
     return simulator.ElementwiseKernel(
         text.in_params, text.out_params, text.operation, text.name, options=text.options, preamble=text.preamble
