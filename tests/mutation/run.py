@@ -27,12 +27,14 @@ from tests.mutation.probes import PROBES
 from tests.mutation.sites import Site, mutated, sites
 
 __all__ = [
+    "LIVING",
     "Expected",
     "Mutant",
     "Verdict",
     "answer_of",
     "attempt",
     "expected",
+    "kills",
     "mutants",
     "probe_of",
     "served",
@@ -45,6 +47,10 @@ SECONDS = 120
 
 PATIENCE = 10
 """How many times longer than on the kernels as they are it may take, on a machine that may be busy by now."""
+
+
+LIVING = ("not reached", "decided nothing", "survived")
+"""A mutant's file is in no kernel, its condition never decided otherwise, or it did and nobody noticed."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +83,7 @@ class Expected:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of a mutant: ``"wrong value"``, the class of a report, ``"does not compile"``, or ``"survived"``."""
+    """What became of a mutant: ``"wrong value"``, the class of a report, ``"does not compile"``, or one of `LIVING`."""
 
     mutant: Mutant
     end: str
@@ -86,7 +92,17 @@ class Verdict:
     @property
     def killed(self) -> bool:
         """Whether a wrong value or a named report gave it away."""
-        return self.end == "wrong value" or self.end.endswith("Error")
+        return kills(self.end)
+
+    @property
+    def weight(self) -> int:
+        """Of two verdicts, that of more weight tells more."""
+        return len(LIVING) + self.killed if self.end not in LIVING else LIVING.index(self.end)
+
+
+def kills(end: str) -> bool:
+    """Whether a mutant that ended so was noticed: by a wrong value or a named report."""
+    return end == "wrong value" or (end.endswith("Error") and ":" not in end)
 
 
 def mutants(paths: Iterable[Path]) -> Iterator[Mutant]:
