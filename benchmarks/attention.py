@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import functools
 import math
-import platform
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
@@ -23,8 +22,8 @@ from typing import Any
 import numpy as np
 
 import cupysoft
-from benchmarks.measure import alternately, report
-from benchmarks.softmax import copy_bandwidth, gpu, gpu_seconds, named_dtype
+from benchmarks.measure import alternately, gpu, processor, report
+from benchmarks.softmax import copy_bandwidth, gpu_seconds, named_dtype
 
 # Heads, queries, keys and head_dim on the host: square, longer, wider, and decoding.
 HOST_SHAPES = ((8, 512, 512, 64), (8, 2048, 2048, 64), (4, 2048, 2048, 128), (2, 4096, 4096, 64), (32, 1, 8192, 64))
@@ -54,7 +53,7 @@ def main() -> None:
     cupy = gpu()
     if cupy is None:
         clock = time.process_time if options.cpu_time else time.perf_counter
-        device, rows = platform.processor() or platform.machine(), list(host_rows(options.quick, clock))
+        device, rows = processor(), list(host_rows(options.quick, clock))
     else:
         device = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)["name"].decode()
         rows = [*square_rows(cupy, device, quick=options.quick), *decode_rows(cupy)]

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ from typing import Any
 import numpy as np
 
 import cupysoft
-from benchmarks.measure import report
+from benchmarks.measure import processor, report
 from cupysoft.testing import quick_reference, ulp_distance
 
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
@@ -48,7 +47,7 @@ def main() -> None:
         for columns in map(int, options.lengths.split(","))
         for found in compared(function, options.dtype, int(options.elements), columns, sigma, options.seed)
     ]
-    report(platform.processor() or platform.machine(), rows, options.json)
+    report(processor(), rows, options.json)
 
 
 def compared(function: str, dtype: str, elements: int, columns: int, sigma: float, seed: int) -> list[dict[str, Any]]:

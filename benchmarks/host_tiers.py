@@ -9,7 +9,6 @@ again by a wider tier; of logsumexp: the share of rows.
 from __future__ import annotations
 
 import argparse
-import platform
 import sys
 from collections import Counter
 from pathlib import Path
@@ -19,7 +18,7 @@ from unittest import mock
 import numpy as np
 
 import cupysoft
-from benchmarks.measure import report
+from benchmarks.measure import processor, report
 from cupysoft.host import exact, softmax, tiers  # noqa: F401  (softmax: so that its module is there)
 
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
@@ -42,7 +41,7 @@ def main() -> None:
         for sigma in SIGMAS
         for columns in map(int, options.lengths.split(","))
     ]
-    report(platform.processor() or platform.machine(), rows, options.json)
+    report(processor(), rows, options.json)
 
 
 def counted(function: str, dtype: str, elements: int, columns: int, sigma: float) -> dict[str, Any]:

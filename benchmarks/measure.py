@@ -1,17 +1,18 @@
-"""What the benchmarks share: calls that are timed in turn, the versions of everything, JSON and a table."""
+"""What the benchmarks share: calls that are timed in turn, what they ran on, JSON and a table."""
 
 from __future__ import annotations
 
 import importlib.metadata
 import json
 import platform
+import subprocess
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-__all__ = ["alternately", "report", "table", "versions"]
+__all__ = ["alternately", "gpu", "processor", "report", "table", "versions"]
 
 _PACKAGES = (
     *("cupysoft", "numpy", "scipy", "cupy-cuda12x", "cupy-cuda13x", "torch", "jax"),
@@ -37,15 +38,46 @@ def alternately(
     return best
 
 
+def gpu() -> Any | None:
+    """Give CuPy where it is installed and sees a device."""
+    try:
+        import cupy
+    except ImportError:
+        return None
+    return cupy if cupy.cuda.is_available() else None
+
+
+def processor() -> str:
+    """Name of the processor, as far as the operating system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(iter(names), platform.processor() or platform.machine())
+
+
 def versions() -> dict[str, str]:
     """Versions of what is measured and of what it is measured against."""
-    result = {"python": platform.python_version()}
+    result = {"python": platform.python_version(), "commit": _commit()}
+    cupy = gpu()
+    if cupy is not None:
+        result["CUDA driver"] = str(cupy.cuda.runtime.driverGetVersion())
     for name in _PACKAGES:
         try:
             result[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
             continue
     return result
+
+
+def _commit() -> str:
+    """Name of the commit that is checked out, and whether files differ from it; empty where there is no checkout."""
+    command = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
 
 
 def report(device: str, rows: list[dict[str, Any]], path: Path) -> None:

@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import ctypes
 import os
-import platform
 import shutil
 import subprocess
 import tempfile
@@ -31,7 +30,7 @@ import numpy as np
 import scipy.special
 
 import cupysoft
-from benchmarks.measure import alternately, report
+from benchmarks.measure import alternately, processor, report
 from cupysoft import simulator
 from cupysoft.runtime.compile import compile
 
@@ -62,7 +61,7 @@ def main() -> None:
                 rows += measured(count, quick=options.quick, processor_time=options.processor_time)
     for row in rows:
         add_ratios(row, rows)
-    report(f"{platform.processor() or platform.machine()}, {everyone} threads", rows, options.json)
+    report(f"{processor()}, {everyone} threads", rows, options.json)
 
 
 def processors() -> int:

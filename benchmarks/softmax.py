@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import functools
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import numpy as np
 import scipy.special
 
 import cupysoft
-from benchmarks.measure import alternately, report
+from benchmarks.measure import alternately, gpu, processor, report
 from cupysoft.ops import cpu
 
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
@@ -41,20 +40,11 @@ def main() -> None:
     functions = options.functions.split(",")
     cupy = gpu()
     if cupy is None:
-        device, rows = platform.processor() or platform.machine(), host_rows(functions, quick=options.quick)
+        device, rows = processor(), host_rows(functions, quick=options.quick)
     else:
         properties = cupy.cuda.runtime.getDeviceProperties(cupy.cuda.Device().id)
         device, rows = properties["name"].decode(), gpu_rows(cupy, functions, quick=options.quick)
     report(device, rows, options.json)
-
-
-def gpu() -> Any | None:
-    """Give CuPy where it is installed and sees a device."""
-    try:
-        import cupy
-    except ImportError:
-        return None
-    return cupy if cupy.cuda.is_available() else None
 
 
 def host_rows(functions: list[str], *, quick: bool) -> list[dict[str, Any]]:

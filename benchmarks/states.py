@@ -9,7 +9,6 @@ left out.
 from __future__ import annotations
 
 import argparse
-import platform
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.measure import alternately, report
+from benchmarks.measure import alternately, processor, report
 from cupysoft import SoftmaxState, simulator
 from cupysoft.ops import cpu
 
@@ -37,7 +36,7 @@ def main() -> None:
     for dtype in options.dtypes.split(","):
         x = np.random.default_rng(0).normal(scale=8, size=(options.rows, options.columns)).astype(dtype)
         rows += measured(x, options.repeats)
-    report(platform.processor() or platform.machine(), rows, options.json)
+    report(processor(), rows, options.json)
 
 
 def steps_of(x: Any) -> dict[str, Callable[[], Any]]:

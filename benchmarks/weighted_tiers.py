@@ -10,14 +10,13 @@ left open, once or more often.
 from __future__ import annotations
 
 import argparse
-import platform
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 import cupysoft
-from benchmarks.measure import report
+from benchmarks.measure import processor, report
 from cupysoft import simulator
 
 # The kernels of wider tiers.
@@ -39,7 +38,7 @@ def main() -> None:
         for columns in map(int, options.lengths.split(","))
         for weights in ("0 to 1", "normal")
     ]
-    report(platform.processor() or platform.machine(), rows, options.json)
+    report(processor(), rows, options.json)
 
 
 def counted(dtype: str, elements: int, columns: int, sigma: float, weights: str) -> dict[str, Any]:
