@@ -30,6 +30,7 @@ __global__ void kernel(const float* x, long long n) {
     auto pack = load_pack(x, f(last, true) && n > 3);
     __syncthreads(); __threadfence();
     asm volatile("{ @p st.global.u32 [%0], %1; }" ::"l"(x));
+    store_pack(pack, x, true);
     const float value = last ||
                         n < 9 ? x[0] : 0.0f;
 }
@@ -48,8 +49,8 @@ def test_every_barrier_fence_wait_and_predicate_is_found() -> None:
         ("barrier", 12, "__syncthreads()", "((void)0)"),
         ("fence", 12, "__threadfence()", "((void)0)"),
         ("predicate", 13, "@p ", ""),
-        ("predicate", 14, "last", "false"),
-        ("predicate", 15, "n < 9", "false"),
+        ("predicate", 15, "last", "false"),
+        ("predicate", 16, "n < 9", "false"),
     ]
 
 

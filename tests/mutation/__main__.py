@@ -36,6 +36,7 @@ def main() -> int:
     parser.add_argument("--only", default="", metavar="PATTERN", help="regular expression that file names contain")
     parser.add_argument("--kind", action="append", choices=("barrier", "fence", "wait", "predicate"))
     parser.add_argument("--by", default="", metavar="PATTERN", help="which judge: 'probes', or names of files of tests")
+    parser.add_argument("--unexplained", action="store_true", help="ask nothing about mutants that have a reason")
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--keep", type=Path, metavar="FILE", help="file of verdicts, which are not asked for again")
     parser.add_argument("--write", type=Path, help="file for the table of results")
@@ -43,14 +44,14 @@ def main() -> int:
     folder = sources.kernels_folder()
     paths = [path for path in sorted(folder.rglob("*.cu*")) if re.search(options.only, str(path.relative_to(folder)))]
     wanted = [each for each in mutants(paths) if not options.kind or each.site.kind in options.kind]
-    known = Known(options.keep)
+    known, reasons = Known(options.keep), reasons_of(REASONS)
+    asked = [each for each in wanted if not (options.unexplained and each.name in reasons)]
     with tempfile.TemporaryDirectory() as cache:
         os.environ["CUPYSOFT_CACHE_DIR"] = cache
-        for way, verdict in _judged(wanted, known, options.by, options.workers):
+        for way, verdict in _judged(asked, known, options.by, options.workers):
             known.add(way, verdict)
             print(f"{way}: {_line(verdict)}", flush=True)
     found = sorted(map(known.verdict, wanted), key=lambda each: (each.mutant.path, each.mutant.site.start))
-    reasons = reasons_of(REASONS)
     if options.write:
         today = f"{datetime.date.today():%-d %B %Y}"
         options.write.write_text(page(found, reasons, sys.argv[1:], today), encoding="utf-8")

@@ -53,7 +53,8 @@ def sites(text: str) -> list[Site]:
     """Find all sites of a source text, in their order."""
     bare = _blanked(text, strings=True)
     found = [*_calls(text, bare), *_statements(text, bare), *_predicates(bare)]
-    return sorted(set(found), key=lambda site: (site.start, site.end, site.put))
+    different = (each for each in found if text[each.start : each.end] != each.put)
+    return sorted(set(different), key=lambda site: (site.start, site.end, site.put))
 
 
 _COMMENT = re.compile(r"//[^\n]*|/\*.*?\*/", re.S)
