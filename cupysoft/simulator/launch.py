@@ -39,9 +39,9 @@ def lies_in_rows(block: Extent) -> bool:
     return block[0] % 32 == 0 or block[1] * block[2] == 1
 
 
-#: Seconds for each of its instructions that a kernel may run as it was compiled in haste: about what it takes to do
-#: better. So at worst as much time goes into waiting for machine code as into running it.
-_PATIENCE = 1e-3
+#: How many times as long as it takes to do better a kernel may run as it was compiled in haste. Better code saves a
+#: third of the time at most: waiting for it is worth its while if the kernel goes on to run as long again and a half.
+_PATIENCE = 2.0
 #: Workspaces of one shape that are kept for the next launch.
 _KEPT = 64
 #: A grid with fewer threads than this is run by one thread: to wake a second one would cost more.
@@ -86,7 +86,7 @@ class LoadedKernel:
     @property
     def outgrown(self) -> bool:
         """Whether better machine code would have been worth its while."""
-        return self.kernel.hasty and self.seconds > _PATIENCE * self.kernel.length
+        return self.kernel.hasty and self.seconds > _PATIENCE * self.kernel.care
 
     @cached_property
     def _granule_shift(self) -> int:

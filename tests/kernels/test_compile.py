@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 
 from cupysoft.runtime.compile import compile
@@ -114,23 +117,30 @@ def test_every_source_is_covered() -> None:
     assert {*KERNELS, *OF_ATTENTION} == set(listing())
 
 
-WEIGHTS = ("softmax/weighted.cu", "softmax/settle_weighted.cu", "softmax/complex.cu")
+# Large kernels that no ordinary row runs.
+LARGE = ("softmax/settle.cu", "softmax/settle_weighted.cu", "softmax/weighted.cu", "softmax/complex.cu")
 
 # The first architecture for which kernels of a file are planned, where that is not the first of all.
 OLDEST = {"softmax/rows32.cu": "sm_80"}
 
 
-@pytest.mark.parametrize(
-    ("path", "arch"),
-    [(path, arch) for path in KERNELS for arch in ARCHITECTURES[ARCHITECTURES.index(OLDEST.get(path, "sm_75")) :]],
-)
-def test_nothing_spills(path: str, arch: str) -> None:
-    # sm_75, sm_86 and sm_89 have as many registers as sm_80, and the reports are alike: they take turns. So do all of
-    # them where there are large kernels for few callers.
-    turns = {"sm_75": slice(0, None, 2), "sm_86": slice(1, None, 4), "sm_89": slice(3, None, 4)}.get(arch, slice(None))
-    if path in WEIGHTS:
-        turns = slice(ARCHITECTURES.index(arch) % 2, None, 2)
-    names = KERNELS[path][turns] or KERNELS[path][:1]
+def programs() -> Iterator[Any]:
+    """Give a file, an architecture, and which of the file's kernels are compiled for it.
+
+    sm_75, sm_86 and sm_89 have as many registers as sm_80, and the reports are alike: they take turns. So do all
+    of them with large kernels, of which each is compiled for two or three.
+    """
+    some = {"sm_75": slice(0, None, 2), "sm_86": slice(1, None, 4), "sm_89": slice(3, None, 4)}
+    for path, names in KERNELS.items():
+        for place, arch in enumerate(ARCHITECTURES):
+            if place >= ARCHITECTURES.index(OLDEST.get(path, "sm_75")):
+                turns = slice(place % 3, None, 3) if path in LARGE else some.get(arch, slice(None))
+                if names[turns] or not names:
+                    yield pytest.param(path, arch, names[turns], id=f"{path}-{arch}")
+
+
+@pytest.mark.parametrize(("path", "arch", "names"), list(programs()))
+def test_nothing_spills(path: str, arch: str, names: tuple[str, ...]) -> None:
     made = compile(source(path), name=path, arch=arch, names=names, kind="cubin", options=("--ptxas-options=-v",))
     found = resources(made.log)
     assert set(made.names.values()) <= set(found)

@@ -18,7 +18,7 @@ LIMBS = 12
 
 @pytest.fixture(autouse=True)
 def device() -> Iterator[simulator.Device]:
-    with simulator.Device(check=False) as made:
+    with simulator.Device(check=False, fast=False) as made:
         yield made
 
 

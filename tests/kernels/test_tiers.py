@@ -106,11 +106,11 @@ PLACES = [
 def test_every_kernel_leaves_rows_open(dtype: str, shape: tuple[int, int], axis: int) -> None:
     """Their first tier and the second agree; in place too, where nothing may be lost before it is settled.
 
-    Only every other function has its turn in the simulator's fast version, which takes long to compile.
+    Functions take turns in the simulator's fast version, which takes long to compile.
     """
     x = (np.random.default_rng(sum(shape)).normal(size=shape) * 4).astype(dtype)
     for turn, function in enumerate(FUNCTIONS, PLACES.index((shape, axis)) if (shape, axis) in PLACES else 0):
-        device = simulator.Device(check=False, fast=turn % 2 == 0)
+        device = simulator.Device(check=False, fast=turn % 3 == 0)
         first, _ = by_tier(device, function, x, 1, axis)
         assert_bits(by_tier(device, function, x, 2, axis)[0], first)
         if function == "softmax":

@@ -20,7 +20,7 @@ WORDS = (16, 32, 64)
 
 @pytest.fixture(autouse=True)
 def device() -> Iterator[simulator.Device]:
-    with simulator.Device(check=False) as made:
+    with simulator.Device(check=False, fast=False) as made:
         yield made
 
 

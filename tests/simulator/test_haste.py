@@ -80,7 +80,8 @@ def test_better_code_is_taken_where_there_is_some() -> None:
 
 def test_patience_lasts_while_compiling_would_take_longer() -> None:
     loaded = LoadedModule(PTX).kernel("f", check=True)
-    loaded.seconds = 0.9e-3 * loaded.kernel.length
+    loaded.seconds = 1.9 * loaded.kernel.care
+    assert 0 < loaded.seconds < 1
     assert not loaded.outgrown
     loaded.seconds *= 2
     assert loaded.outgrown
