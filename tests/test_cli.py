@@ -97,21 +97,18 @@ def test_demo_prints_tables(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("missing", "says"),
     [
-        (["flint"], "python-flint"),
-        (["scipy", "scipy.special"], "bits of the true value"),
-        (["flint", "scipy", "scipy.special"], "There is nothing to compare with"),
-        (["llvmlite", "llvmlite.binding"], "left out"),
-        (["cuda", "cuda.bindings"], "left out"),
-        (["flint", "scipy", "scipy.special", "llvmlite", "llvmlite.binding", "cuda", "cupy", "ml_dtypes"], "host"),
+        (["flint", "llvmlite", "llvmlite.binding"], ["python-flint", "left out"]),
+        (["scipy", "scipy.special", "cuda", "cuda.bindings"], ["bits of the true value", "left out"]),
+        (["flint", "scipy", "scipy.special"], ["There is nothing to compare with"]),
+        (["flint", "scipy", "scipy.special", "llvmlite", "llvmlite.binding", "cuda", "cupy", "ml_dtypes"], ["host"]),
     ],
 )
-def test_the_demo_runs_with_what_there_is(missing: list[str], says: str) -> None:
+def test_the_demo_runs_with_what_there_is(missing: list[str], says: list[str]) -> None:
     block = f"import sys; sys.modules.update(dict.fromkeys({missing!r}));"
     code = block + "from cupysoft.cli import main; sys.exit(main(['demo']))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert says in done.stdout
-    assert "softmax" in done.stdout
+    assert all(words in done.stdout for words in [*says, "softmax"])
     assert done.stderr == ""
 
 
