@@ -161,7 +161,7 @@ def test_the_verdict_that_tells_most_is_kept(tmp_path: Path) -> None:
     assert known.is_asked(first, "b")
     assert not known.is_asked(first, "c")
     assert known.is_asked(second, "c")
-    text = page([known.verdict(first), known.verdict(second)], {}, [], "today")
-    assert "1 live on: 0 with a reason, 1 without one." in text
+    text = page([known.verdict(first), known.verdict(second)], {}, "today.")
+    assert "The probes killed 0, tests 1 more. 1 live on: 0 with a reason, 1 without one." in text
     assert text.count(first.name) == 1
-    assert "why it lives" in page([known.verdict(first)], {first.name: "why it lives"}, [], "today").lower()
+    assert "why it lives" in page([known.verdict(first)], {first.name: "why it lives"}, "today.").lower()

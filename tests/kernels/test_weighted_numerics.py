@@ -128,6 +128,7 @@ extern "C" __global__ void compute(int operation, int words, const unsigned* a, 
                                    int told, unsigned* out, double* value) {
     __shared__ unsigned numbers[6][MOST_WORDS];
     const Wide wide = wide_of_words(words);
+    for (int i = threadIdx.x; i < 6 * MOST_WORDS; i += 32) numbers[0][i] = i;
     for (int i = threadIdx.x; i < words; i += 32) {
         numbers[0][i] = a[words * blockIdx.x + i];
         numbers[1][i] = b[words * blockIdx.x + i];
@@ -149,6 +150,9 @@ extern "C" __global__ void compute(int operation, int words, const unsigned* a, 
     if (operation == 7) log_of(wide, result, numbers[0], room);
     if (operation == 8) value[blockIdx.x] = rounded(wide, numbers[0], formats[told]);
     for (int i = threadIdx.x; i < words; i += 32) out[words * blockIdx.x + i] = result[i];
+    // Nothing beyond the width is touched.
+    for (int i = threadIdx.x; i < 6 * MOST_WORDS; i += 32)
+        if (i % MOST_WORDS >= words && numbers[0][i] != i) value[blockIdx.x] = __longlong_as_double(-1LL);
 }
 """
 
@@ -169,6 +173,7 @@ class Numbers:
         told_all = (np.int32(OPERATIONS.index(operation)), np.int32(self.words), self.packed(a), self.packed(b or a))
         self.kernel((len(a),), (32,), (*told_all, number, np.int32(told), out, value))
         found = [int.from_bytes(row.tobytes(), "little", signed=True) for row in out]
+        assert not np.isnan(value).any()
         return found, value
 
     def packed(self, numbers: list[int]) -> Array:

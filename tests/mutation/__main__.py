@@ -45,16 +45,19 @@ def main() -> int:
     paths = [path for path in sorted(folder.rglob("*.cu*")) if re.search(options.only, str(path.relative_to(folder)))]
     wanted = [each for each in mutants(paths) if not options.kind or each.site.kind in options.kind]
     known, reasons = Known(options.keep), reasons_of(REASONS)
-    asked = [each for each in wanted if not (options.unexplained and each.name in reasons)]
+    unknown = [each for each in wanted if not (options.unexplained and each.name in reasons)]
     with tempfile.TemporaryDirectory() as cache:
         os.environ["CUPYSOFT_CACHE_DIR"] = cache
-        for way, verdict in _judged(asked, known, options.by, options.workers):
+        for way, verdict in _judged(unknown, known, options.by, options.workers):
             known.add(way, verdict)
             print(f"{way}: {_line(verdict)}", flush=True)
     found = sorted(map(known.verdict, wanted), key=lambda each: (each.mutant.path, each.mutant.site.start))
     if options.write:
-        today = f"{datetime.date.today():%-d %B %Y}"
-        options.write.write_text(page(found, reasons, sys.argv[1:], today), encoding="utf-8")
+        asked = "".join(f" --kind {kind}" for kind in options.kind or ()) + f" --only {options.only}" * bool(
+            options.only
+        )
+        made = f"`python -m tests.mutation{asked}`, {datetime.date.today():%-d %B %Y}."
+        options.write.write_text(page(found, reasons, made), encoding="utf-8")
     needless = {each.mutant.name for each in found if each.killed} & reasons.keys()
     for name in needless:
         print(f"killed, and has a reason why it should live: {name}", file=sys.stderr)

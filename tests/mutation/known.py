@@ -55,7 +55,7 @@ def reasons_of(path: Path) -> dict[str, str]:
     return {name: group["why"] for group in groups for name in group["mutants"]}
 
 
-def page(found: Sequence[Verdict], reasons: Mapping[str, str], arguments: Sequence[str], date: str) -> str:
+def page(found: Sequence[Verdict], reasons: Mapping[str, str], made: str) -> str:
     """Give the result as a page: counts by kind, then those that live on, by reason; last those without one."""
     ends: dict[str, Counter[str]] = {}
     for each in found:
@@ -65,14 +65,22 @@ def page(found: Sequence[Verdict], reasons: Mapping[str, str], arguments: Sequen
     lines = [
         "# Mutants of the kernels",
         "",
-        f"`python -m tests.mutation {' '.join(arguments)}`, {date}. `reasons.toml` has the reasons.",
+        f"{made} `reasons.toml` has the reasons.",
         "",
         "| taken away | " + " | ".join(columns) + " |",
         "|---" * (len(columns) + 1) + "|",
     ]
     lines += [f"| {kind} | " + " | ".join(str(counts[end]) for end in columns) + " |" for kind, counts in ends.items()]
     known = sum(each.mutant.name in reasons for each in living)
-    lines += ["", f"{len(living)} live on: {known} with a reason, {len(living) - known} without one.", "", "## Why"]
+    killed = [each for each in found if each.killed]
+    by_tests = sum("::" in each.by for each in killed)
+    lines += [
+        "",
+        f"The probes killed {len(killed) - by_tests}, tests {by_tests} more. "
+        f"{len(living)} live on: {known} with a reason, {len(living) - known} without one.",
+        "",
+        "## Why",
+    ]
     by_reason: dict[str, list[Verdict]] = defaultdict(list)
     for each in living:
         by_reason[reasons.get(each.mutant.name, "")].append(each)
