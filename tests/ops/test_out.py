@@ -76,9 +76,12 @@ def test_zero_dimensional_out() -> None:
     assert out == cupysoft.logsumexp([1.0, 1.0])
 
 
-@pytest.mark.parametrize("axis", [None, 0, 1, (0, 1), ()])
+# Types take turns, for each that is not float32 is one more kernel to compile.
+@pytest.mark.parametrize(
+    ("axis", "dtype"),
+    [*((axis, "f4") for axis in (None, 0, 1, (0, 1), ())), (None, "f8"), ((), "f8"), (0, "c8"), ((0, 1), "c8")],
+)
 @pytest.mark.parametrize("keepdims", [False, True])
-@pytest.mark.parametrize("dtype", ["f4", "f8", "c8"])
 def test_logsumexp_writes_result_and_sign(axis: Any, keepdims: bool, dtype: str) -> None:
     a, b = X.astype(dtype), np.array([1, -2, 3, 1, -1, 1], dtype)
     expected = cupysoft.logsumexp(a, axis, b, keepdims)
