@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from .flow import definitions, is_meeting
+from .flow import is_meeting
 from .ptx import Function, Immediate, Instruction, Operand, Register
+from .usage import definitions
 
 __all__ = ["with_known_operands"]
 

@@ -6,34 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from ..errors import SimulatorError
-from .ptx import Address, Function, Immediate, Instruction, Label, Negated, Operand, Pair, Register, Symbol, Vector
+from .ptx import Function, Immediate, Instruction, Label, Operand, Symbol
+from .usage import ARRIVAL, CARRY, concerns_carry, definitions, uses
 
 __all__ = [
-    "CARRY",
     "Block",
     "Flow",
     "analyse",
-    "definitions",
     "is_block_barrier",
     "is_meeting",
     "members_of",
-    "registers_of",
-    "uses",
+    "target_of",
 ]
 
-#: Opcodes whose first operand is no destination.
-_NO_DESTINATION = frozenset(
-    ("st", "red", "bar", "barrier", "bra", "brx", "exit", "ret", "membar", "fence", "prefetch", "prefetchu", "call")
-    + ("trap", "brkpt", "nanosleep", "cp", "discard", "applypriority", "pmevent", "setmaxnreg", "griddepcontrol")
-)
 _ENDS = frozenset(("bra", "brx", "exit", "ret", "trap", "nanosleep"))
 _ACCESSES = frozenset(("ld", "ldu", "st", "atom", "red", "cp", "ldmatrix", "stmatrix"))
-#: Instructions that read the carry.
-_CARRIED = frozenset(("addc", "subc", "madc"))
-#: The condition code register, which PTX never names: the carry (of a difference: that nothing was borrowed).
-CARRY = Register("%cc.cf")
-#: What `_separated` adds to the modifiers of the half of a ``bar.red`` that has no destination.
-_ARRIVAL = "arrival"
 _WARP = frozenset(("shfl", "vote", "match", "redux", "elect"))
 #: Opcodes that every lane of the warp executes together; they have no operand for the lanes that take part.
 _WHOLE_WARP = frozenset(("mma", "ldmatrix", "stmatrix", "movmatrix"))
@@ -75,7 +62,7 @@ class Flow:
 def analyse(kernel: Function, fine: bool = False) -> Flow:
     """Cut `kernel` into basic blocks and find what lives across them; `fine` ones begin at accesses to memory, too."""
     code, labels = _separated(kernel)
-    if any(_leaves_carry(each) or each.opcode in _CARRIED for each in code):
+    if any(map(concerns_carry, code)):
         kernel.registers[CARRY.name] = "pred"
     starts = _starts(code, labels, set(_accesses(code)) if fine else set())
     number = {start: index for index, start in enumerate(starts)}
@@ -126,7 +113,7 @@ def _separated(kernel: Function) -> tuple[list[Instruction], dict[str, int]]:
             code.append(instruction)
         if is_block_barrier(instruction) and instruction.has("red"):
             bare = replace(code[-1], operands=(code[-1].operands[0],))
-            code[-1] = replace(code[-1], operands=code[-1].operands[1:], modifiers=(*instruction.modifiers, _ARRIVAL))
+            code[-1] = replace(code[-1], operands=code[-1].operands[1:], modifiers=(*instruction.modifiers, ARRIVAL))
             modifiers = ("result", *(each for each in instruction.modifiers if each != "red"))
             number = code[-1].operands[0]
             code.append(replace(bare, modifiers=modifiers, operands=(bare.operands[0], number)))
@@ -192,74 +179,6 @@ def target_of(branch: Instruction, labels: dict[str, int]) -> int:
     if not isinstance(target, Label | Symbol) or target.name not in labels:
         raise SimulatorError(f"PTX line {branch.line}: {branch.text!r} goes to no label")
     return labels[target.name]
-
-
-def definitions(instruction: Instruction) -> Iterator[Register]:
-    """Return the registers that an instruction writes."""
-    if instruction.opcode == "mbarrier" and not isinstance(instruction.operands[0], Register):
-        return
-    if instruction.opcode not in _NO_DESTINATION or instruction.has("result") or _counts(instruction):
-        yield from _destinations(instruction.operands[0] if instruction.operands else None)
-    elif instruction.opcode == "call" and instruction.operands and isinstance(instruction.operands[0], Vector):
-        yield from _destinations(instruction.operands[0])
-    if _leaves_carry(instruction):
-        yield CARRY
-
-
-def _leaves_carry(instruction: Instruction) -> bool:
-    return instruction.has("cc")
-
-
-def _counts(instruction: Instruction) -> bool:
-    """Tell whether an instruction is a whole ``bar.red``, which writes its first operand."""
-    return instruction.opcode in ("bar", "barrier") and instruction.has("red") and not instruction.has(_ARRIVAL)
-
-
-def uses(instruction: Instruction) -> Iterator[Register]:
-    """Return the registers that an instruction reads.
-
-    A guarded instruction leaves its destination as it was in some lanes, so it reads it.
-    """
-    if instruction.predicate is not None:
-        yield instruction.predicate
-        yield from definitions(instruction)
-    if instruction.opcode in _CARRIED:
-        yield CARRY
-    operands = instruction.operands
-    if any(True for _ in definitions(instruction)) and not isinstance(operands[0], Address):
-        operands = operands[1:]
-    for operand in operands:
-        yield from registers_of(operand)
-
-
-def _destinations(operand: Operand | None) -> Iterator[Register]:
-    match operand:
-        case Register():
-            yield operand
-        case Vector(items):
-            for item in items:
-                yield from _destinations(item)
-        case Pair(first, second):
-            yield from _destinations(first)
-            yield from _destinations(second)
-
-
-def registers_of(operand: Operand) -> Iterator[Register]:
-    """Return the registers that an operand reads."""
-    match operand:
-        case Register():
-            yield operand
-        case Negated(register):
-            yield register
-        case Address(base, _):
-            if isinstance(base, Register):
-                yield base
-        case Vector(items):
-            for item in items:
-                yield from registers_of(item)
-        case Pair(first, second):
-            yield from registers_of(first)
-            yield from registers_of(second)
 
 
 def _liveness(flow: Flow) -> None:

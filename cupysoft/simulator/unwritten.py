@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from .flow import Flow, definitions, registers_of
+from .flow import Flow
 from .literals import integer
 from .ptx import Function, Immediate, Instruction, Operand, Register, Vector
+from .usage import definitions, registers_of
 
 __all__ = ["companion", "deciding", "follow", "names_all", "sources"]
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 
 from ..context import ErrorKind
-from ..flow import definitions, registers_of
 from ..ptx import Address, Instruction, Operand, Register, Symbol, Vector
+from ..usage import definitions, registers_of
 from .layout import IN_SHARED
 from .text import FAIL, Routine, splat
 from .traffic import CTTZ

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..flow import definitions, registers_of, uses
 from ..literals import integer
 from ..ptx import Address, Immediate, Instruction, Operand, Register
+from ..usage import definitions, registers_of, uses
 
 __all__ = ["Guesses"]
 

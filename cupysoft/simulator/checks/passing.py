@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..flow import uses
 from ..ptx import SIZES, Instruction, Register, Vector, type_of
+from ..usage import uses
 
 __all__ = ["EVERY_BYTE", "Passing", "suffix"]
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..context import ErrorKind
-from ..flow import definitions
 from ..ptx import Negated, Register
 from ..unwritten import companion, deciding, sources
+from ..usage import definitions
 from .ordering import add
 from .text import FAIL
 from .traffic import CTTZ

@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
-from ..flow import Flow, definitions, is_meeting
+from ..flow import Flow, is_meeting
 from ..layout import Layout
 from ..ptx import Instruction
+from ..usage import definitions
 from .steps import steps
 from .uniformity import varying
 

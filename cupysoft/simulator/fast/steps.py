@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..affine import LARGEST_STEP
-from ..flow import Flow, definitions
+from ..flow import Flow
 from ..literals import integer
 from ..opcodes import lookup
 from ..ptx import SIZES, Immediate, Instruction, Operand, Register, Special, type_of
+from ..usage import definitions
 
 __all__ = ["repeatable", "steps"]
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from ..flow import Flow, definitions, uses
+from ..flow import Flow
 from ..opcodes import lookup
 from ..ptx import Address, Instruction, Operand, Pair, Register, Special, Vector
+from ..usage import definitions, uses
 
 __all__ = ["varying"]
 

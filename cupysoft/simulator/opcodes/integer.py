@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..flow import CARRY
 from ..ptx import SIZES, Instruction, type_of
+from ..usage import CARRY
 from . import opcode
 from .vector import Vector, halves, joined, read, select, sources, write
 
