@@ -126,6 +126,15 @@ CASES: list[tuple[list[float], list[float]]] = [
     ([1e-300], [1]),
     ([0], [5e-324]),
     ([-3], [0.1]),
+    # Weights whose sum is infinite, though that of the terms is not; infinite ones; and terms that are nothing.
+    ([0, -800], [1.7e308, 1.7e308]),
+    ([-3, 0], [np.inf, 1]),
+    ([-3, 0], [-np.inf, 1]),
+    ([-np.inf, 0], [np.inf, 1]),
+    ([-np.inf, 1], [2, 3]),
+    ([-np.inf, -np.inf], [2, -3]),
+    ([2, np.nan], [2, -3]),
+    ([np.inf, 2], [-1, 3]),
 ]  # fmt: skip
 
 
@@ -146,6 +155,22 @@ def test_the_last_tier_races_with_nothing(device: simulator.Device) -> None:
 def test_a_zero_of_one_thread_keeps_its_sign(plain_device: simulator.Device) -> None:
     """Though the term that makes the sum less than 1 is too small to be added."""
     assert_tiers(plain_device, np.array([[0, -2000, 0]], "f4"), np.array([[1, -1, 0]], "f4"))
+
+
+# What one thread sees, one after the other: 1 and a little, in units that are far larger meanwhile.
+HIGH, LEAST = 2.0**600, 2.0**-1074
+SEEN_BY_ONE = [
+    ([0, 0, 0, 0], [-LEAST, HIGH, -HIGH, 1]),
+    ([5, 0, 0, 0], [LEAST, HIGH, -HIGH, 1]),
+    ([0, 0, 0, 0, 0, 0], [2.0**150, -(2.0**150), -LEAST, 2.0**550, -(2.0**550), 1]),
+]
+
+
+def test_a_thread_knows_what_it_loses(plain_device: simulator.Device) -> None:
+    a, b = np.zeros((2, len(SEEN_BY_ONE), 48))
+    for row, (x, weights) in enumerate(SEEN_BY_ONE):
+        a[row, : 8 * len(x) : 8], b[row, : 8 * len(x) : 8] = x, weights  # every eighth is its own
+    assert_tiers(plain_device, a, b)
 
 
 def test_ties_that_need_hundreds_of_bits(plain_device: simulator.Device) -> None:

@@ -85,7 +85,8 @@ def _loops(dtype: Any, columns: int, *, in_place: bool = False) -> Callable[[], 
             is_open = device.empty(len(x), np.int32)
             if not (in_place and name == "LogSumExp"):
                 run(plan, {"x": x, "out": out, "open": is_open}, device)
-                out[is_open != 0] = 0  # what is there is not said
+                if not in_place:
+                    out[is_open != 0] = 0  # what is there is not said; in place it is x
                 yield from (out, is_open)
 
     return call
