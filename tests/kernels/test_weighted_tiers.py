@@ -126,6 +126,11 @@ CASES: list[tuple[list[float], list[float]]] = [
     ([1e-300], [1]),
     ([0], [5e-324]),
     ([-3], [0.1]),
+    # What is left is too little to be known, though beside the exponent it hardly counts.
+    (
+        [1e18, 1e18 - 128, 1e18 + 128],
+        [1, float.fromhex("-0x1.95e54c5dd4217p+184"), float.fromhex("-0x1.953216e046befp-239")],
+    ),
     # Weights whose sum is infinite, though that of the terms is not; infinite ones; and terms that are nothing.
     ([0, -800], [1.7e308, 1.7e308]),
     ([-3, 0], [np.inf, 1]),
