@@ -15,7 +15,9 @@ import cupysoft
 from cupysoft import simulator
 from cupysoft.arrays import layout
 from cupysoft.demo import ladder_softmax
+from cupysoft.ops.device import alignments
 from cupysoft.ops.ladder import RUNGS
+from cupysoft.ops.plans import logsumexp
 from cupysoft.ops.plans_loops import loops
 from cupysoft.runtime.launch import run
 from cupysoft.testing.near_ties import weighted_tie
@@ -149,6 +151,17 @@ def _cancelling() -> Iterator[Array]:
     yield from cupysoft.logsumexp(a, axis=1, b=np.repeat([1.0, -1.0, 1.0], [200, 200, 1]), return_sign=True)
 
 
+def _unweighted() -> Iterator[Array]:
+    """Sums without weights whose signs are asked for, by their last tier."""
+    device = simulator.current()
+    x = np.array([[0.0, -0.5, 3.0], [-1.5, -0.25, -900.0], [-np.inf, 2.0, 2.0], [1e300, -1e300, 0.0]])
+    out, sign = np.zeros((2, len(x)))
+    rows = layout(x.shape, (1,), [(3, 1), (1, 0), (1, 0)])
+    plan = logsumexp(rows, x.dtype, alignments(x, out, sign), weighted=False, signed=True, first_tier=3)
+    run(plan, {"x": x, "out": out, "sign": sign}, device)
+    yield from (out, sign)
+
+
 PROBES = (
     Probe("ladder", _ladder),
     *(Probe(f"rows of 33, {dtype}", _rows_of(dtype, 33)) for dtype in ("f2", BFLOAT16, "f4", "f8")),
@@ -186,6 +199,8 @@ PROBES = (
         for shape, axis, seed in (((200, 3), 1, None), ((40, 40), 1, None), ((40, 40), 0, 5), ((12, 1030), 1, 6))
     ),
     Probe("weights in doubt", _cancelling),
+    Probe("no weights, in doubt", _unweighted),
+    Probe("weights in columns and in parts, c8", _weighted("c8", (4100, 9), 0)),
     *(Probe(f"weights in parts, {dtype}", _weighted(dtype, (1, 20000), 1)) for dtype in ("f4", "c8")),
     *ATTENTION,
 )
