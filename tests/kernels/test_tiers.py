@@ -183,6 +183,12 @@ def test_signs_of_zeros_and_equal_elements(device: simulator.Device) -> None:
                 assert_bits(by_tier(device, function, x, tier)[0], true)
 
 
+def test_a_logarithm_leads_across_a_middle(fast_device: simulator.Device) -> None:
+    """The last difference lies 2^-25 beside the middle of two numbers, the logarithm is half as much again."""
+    x = np.array([[0.5 - 2.0**-25, -16.42, last] for last in (-8388609, -8388610)], "f4")
+    assert_bits(by_tier(fast_device, "log_softmax", x, 1)[0], reference.log_softmax(x, axis=1))
+
+
 @pytest.mark.parametrize(("columns", "axis"), [(66_000, 1), (300, 0)])
 def test_signs_of_zeros_where_sums_move(plain_device: simulator.Device, columns: int, axis: int) -> None:
     """Of what one thread, or part, has seen, the maximum of the row leaves but a trace, if it comes elsewhere."""

@@ -48,6 +48,30 @@ def _attended(
     return call
 
 
+def _odd(dtype: Any, **options: Any) -> Callable[[], Iterator[Array]]:
+    """Rows cut out of wider ones; infinities of keys beside later ones that lead by far; scores without digits."""
+
+    def call() -> Iterator[Array]:
+        rng = np.random.default_rng(5)
+        wide = [np.full((2, rows, 24), np.nan) for rows in (40, 150, 150)]
+        for each in wide:
+            each[..., :18] = rng.normal(size=(*each.shape[:2], 18))
+        q, k, v = (each.astype(dtype)[..., :18] for each in wide)
+        out = np.zeros((2, 40, 36), dtype)[..., ::2]
+        yield cupysoft.attention(q, k, v, out=out, **options)
+        finite = v.copy()
+        v[0, 3, :4], v[0, 5, 2:6], v[1, 2, 0] = np.inf, -np.inf, np.inf
+        k[1, 7, 4] = np.inf
+        yield cupysoft.attention(q, k, v, **options)
+        k[1, 7, 4] = 0
+        for size, step in ((30, 20), (1000, 100)):
+            q[..., 0], k[..., 0] = size, size * (size > 100) + step * np.linspace(0, 1, 150)
+            for values in (v, finite):
+                yield from cupysoft.attention(q, k, values, scale=1.0, return_lse=True, **options)
+
+    return call
+
+
 def _parts() -> Iterator[Array]:
     """Parts joined, of which some saw no key, and some something that is not finite."""
     rng = np.random.default_rng(12)
@@ -92,6 +116,11 @@ ATTENTION = (
     Probe("attention, float16, wide values", _attended("f2", (70, 150), (32, 128))),
     Probe("attention, float64, one stage", _attended("f8", (70, 70), (128, 128))),
     Probe("attention in parts", _attended("f4", (3, 2100), (16, 16), precision="ieee")),
+    *(
+        Probe(f"attention, odd, {np.dtype(dtype).name}, {options}", _odd(dtype, **options))
+        for dtype, options in (("f2", {}), (BFLOAT16, {}), ("f4", {}), ("f8", {}), (BFLOAT16, {"precision": "ieee"}))
+    ),
+    Probe("attention, odd, float32, ieee", _odd("f4", precision="ieee", softcap=50.0)),
     Probe("attention, parts joined", _parts),
     Probe("kernels by element", _pointwise),
 )
