@@ -198,6 +198,27 @@ def test_complex(device: simulator.Device, dtype: Any) -> None:
         assert np.max(ulp_distance(ours, reference.logsumexp(a, axis=1, b=weights))) <= 4
 
 
+def test_complex_numbers_that_are_infinite_or_nan() -> None:
+    """With every kind of weight as the host has it."""
+    ends = [complex(re, im) for re in (np.inf, -np.inf, np.nan, -3) for im in (0.0, -0.0, 2, -2.5, np.inf, np.nan)]
+    factors = [1, 1j, -2 + 1j, np.inf, complex(0, -np.inf), complex(np.inf, 2), complex(np.inf, -np.inf), 0, np.nan]
+    a = np.array([[end, 0.5 + 1j] for end in ends for _ in factors])
+    b = np.array([[factor, 0.25 - 1j] for _ in ends for factor in factors])
+    for values, weights in ((a[:: len(factors)], None), (a, b)):
+        host = cupysoft.logsumexp(values, axis=1, b=weights)
+        with simulator.Device(check=True):
+            ours = cupysoft.logsumexp(values, axis=1, b=weights)
+        np.testing.assert_allclose(ours.real, host.real, rtol=1e-14)
+        np.testing.assert_allclose(ours.imag, host.imag, rtol=1e-14)
+
+
+def test_the_side_of_the_negative_axis(device: simulator.Device) -> None:
+    """It is told by what is left of imaginary parts that cancel, 2^-330 of them and less."""
+    weights = np.array([[-1, 1j, -1j, left * 1j] for left in (-1e-100, 1e-100, -1e-200, 1e-200, 0)])
+    found = cupysoft.logsumexp(np.zeros(weights.shape, "c16"), axis=1, b=weights)
+    assert np.array_equal(found, [complex(0, side * np.pi) for side in (-1, 1, -1, 1, 1)])
+
+
 def test_x_may_be_out(device: simulator.Device) -> None:
     for shape in ((3, 40), (2, 700), (1, 9000), (1, 20000), (1, 66000)):
         x = normal(shape, "f4")

@@ -127,6 +127,7 @@ def _weighted(dtype: str, shape: tuple[int, int], axis: int) -> Callable[[], Ite
             for row in (5, 6, 7):  # what is left is one term, far smaller in the last
                 a[row, half : 2 * half], b[row, half : 2 * half] = a[row, :half], -b[row, :half]
                 a[row, 0] += (1e-6, 0, -60)[row - 5]
+                a[row, 1], b[row, 1], b[row, half + 1] = np.nan, 0, 0
                 a[row, 2 * half :] = -np.inf
             a[8], b[8] = a[8] - 900, b[8] * 2.0**100
             a[9], b[9] = -np.inf, 1
