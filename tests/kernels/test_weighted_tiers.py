@@ -130,6 +130,8 @@ CASES: list[tuple[list[float], list[float]]] = [
     ([1e-300], [1]),
     ([0], [5e-324]),
     ([-3], [0.1]),
+    ([0, 0], [3, -2]),
+    ([0, 0], [2, -3]),
     # What is left is too little to be known, though beside the exponent it hardly counts.
     (
         [1e18, 1e18 - 128, 1e18 + 128],

@@ -64,8 +64,8 @@ def _odd(dtype: Any, **options: Any) -> Callable[[], Iterator[Array]]:
         k[1, 7, 4] = np.inf
         yield cupysoft.attention(q, k, v, **options)
         k[1, 7, 4] = 0
-        for size, step in ((30, 20), (1000, 100)):
-            q[..., 0], k[..., 0] = size, size * (size > 100) + step * np.linspace(0, 1, 150)
+        for first, steps in ((0, 30), (1, 1)):  # to 600, and beside a million to 20 more
+            q[..., 0], k[..., 0], q[..., first], k[..., first] = 1000, 1000, steps, 20 * np.linspace(0, 1, 150)
             for values in (v, finite):
                 yield from cupysoft.attention(q, k, values, scale=1.0, return_lse=True, **options)
 
@@ -120,7 +120,8 @@ ATTENTION = (
         Probe(f"attention, odd, {np.dtype(dtype).name}, {options}", _odd(dtype, **options))
         for dtype, options in (("f2", {}), (BFLOAT16, {}), ("f4", {}), ("f8", {}), (BFLOAT16, {"precision": "ieee"}))
     ),
-    Probe("attention, odd, float32, ieee", _odd("f4", precision="ieee", softcap=50.0)),
+    Probe("attention, odd, float32, ieee", _odd("f4", precision="ieee")),
+    Probe("attention, odd, float32, capped", _odd("f4", precision="ieee", softcap=50.0)),
     Probe("attention, parts joined", _parts),
     Probe("kernels by element", _pointwise),
 )
