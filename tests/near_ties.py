@@ -7,7 +7,15 @@ units of the last place, and the row; the result in question is that of its firs
 
 from __future__ import annotations
 
-__all__ = ["NEAR_TIES"]
+from decimal import Decimal, localcontext
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cupysoft.testing.near_ties import TYPES
+
+__all__ = ["NEAR_TIES", "subnormal_ties"]
 
 _ROWS = """
 log_softmax float16 -34
@@ -97,3 +105,19 @@ def _read(text: str) -> list[tuple[str, str, int, list[float]]]:
 
 NEAR_TIES = _read(_ROWS)
 """(function, name of the type, log2 of the distance, row)."""
+
+
+def subnormal_ties(dtype: np.dtype[Any], low: float) -> npt.NDArray[Any]:
+    """Build rows of which softmax of `low`, below 0, lies on either side of a middle of the type's least numbers."""
+    least = Decimal(2.0 ** TYPES[dtype.name][1])
+    with localcontext(prec=120):
+        share = Decimal(low).exp()
+        tie = ((share / least).to_integral_value("ROUND_FLOOR") - Decimal("0.5")) * least
+        rest = share / tie - 1 - share
+        row = [0.0, low]
+        while len(row) < 7:
+            row.append(float(np.nextafter(np.array(float(rest.ln())).astype(dtype), dtype.type(-np.inf))))
+            rest -= Decimal(row[-1]).exp()
+    x = np.array([row, row]).astype(dtype)
+    x[1, -1] += 1  # then the sum is larger than it should be, not smaller
+    return x

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal, localcontext
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from cupysoft.testing import reference
 from cupysoft.testing.near_ties import TYPES
 from cupysoft.testing.trouble import FAMILIES, draw
 from tests.kernels.plans_for import DTYPES, Array, families
+from tests.near_ties import subnormal_ties
 
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
 
@@ -87,19 +87,7 @@ def test_near_ties_on_both_sides(fast_device: simulator.Device, dtype: np.dtype[
 
 @pytest.mark.parametrize(("dtype", "low"), list(zip(DTYPES, (-15, -91, -100, -744), strict=True)), ids=str)
 def test_near_ties_of_subnormal_numbers(fast_device: simulator.Device, dtype: np.dtype[Any], low: int) -> None:
-    """The result of `low` lies next to a middle of its type's least numbers, on either side."""
-    least = 2.0 ** TYPES[dtype.name][1]
-    with localcontext(prec=120):
-        share = Decimal(low).exp()
-        tie = (share / Decimal(least)).to_integral_value("ROUND_FLOOR") - Decimal("0.5")
-        rest = share / (tie * Decimal(least)) - 1 - share
-        row = [0.0, low]
-        while len(row) < 7:
-            row.append(float(np.nextafter(np.array(float(rest.ln())).astype(dtype), dtype.type(-np.inf))))
-            rest -= Decimal(row[-1]).exp()
-    x = np.array([row, row]).astype(dtype)
-    x[1, -1] += 1  # then the sum is larger than it should be, not smaller
-    assert_tiers(fast_device, x)
+    assert_tiers(fast_device, subnormal_ties(dtype, low))
 
 
 def assert_tiers(device: simulator.Device, x: Array) -> None:

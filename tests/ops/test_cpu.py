@@ -23,6 +23,7 @@ from cupysoft.ops.plans_loops import loops
 from cupysoft.runtime.launch import run
 from cupysoft.simulator import Device, machine
 from tests.bits import assert_same_bits
+from tests.near_ties import subnormal_ties
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
@@ -99,6 +100,12 @@ def test_rows_that_are_just_near_and_just_not(dtype: str, columns: int) -> None:
         for rows in (x, x[:, ::-1]):
             ours, true = both(function, rows, axis=1)
             assert_same_bits(ours, true)
+
+
+@pytest.mark.parametrize(("dtype", "low"), [("f2", -15), ("f4", -100), ("f8", -744)])
+def test_near_ties_of_subnormal_numbers(dtype: str, low: float) -> None:
+    ours, true = both("softmax", subnormal_ties(np.dtype(dtype), low), axis=1)
+    assert_same_bits(ours, true)
 
 
 def test_a_difference_that_is_not_a_float64() -> None:
