@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.measure import table
 from cupysoft.arrays import layout
 from cupysoft.ops import plans
-from cupysoft.ops.plans_float32 import prefers_float32
+from cupysoft.ops.plans_float32 import prefers_float32, prefers_integers
 from cupysoft.runtime.limits import limits_of
 from cupysoft.runtime.plan import Plan
 from cupysoft.simulator.profile.processors import Processor, processor
@@ -50,11 +50,12 @@ def rows(function: str, dtype: str, length: int, gpu: str) -> list[dict[str, obj
     """One line for each way there is: what is issued on each pipe, beside what may be."""
     kind, of = np.dtype(getattr(ml_dtypes, dtype, dtype)), processor(gpu)
     shared = limits_of(of.arch).shared
-    ways = {float32: plan_of(function, kind, length, float32, shared) for float32 in (False, True)}
-    if ways[False].kernels == ways[True].kernels:
-        return [line(ways[False], kind.itemsize, of, length, True)]
-    preferred = prefers_float32(kind, of.arch, length)
-    return [line(plan, kind.itemsize, of, length, float32 == preferred) for float32, plan in ways.items()]
+    told = [{}, {"float32": True}, {"integers": True}]
+    ways = [(plan_of(function, kind, length, shared, each), each) for each in told]
+    best = {"float32": prefers_float32(kind, of.arch), "integers": prefers_integers(kind, of.arch)}
+    chosen = next(plan for plan, each in reversed(ways) if all(best[way] for way in each)).kernels
+    seen: dict[object, Plan] = {plan.kernels: plan for plan, _ in ways}
+    return [line(plan, kind.itemsize, of, length, kernels == chosen) for kernels, plan in seen.items()]
 
 
 def line(plan: Plan, itemsize: int, of: Processor, length: int, chosen: bool) -> dict[str, object]:
@@ -62,7 +63,7 @@ def line(plan: Plan, itemsize: int, of: Processor, length: int, chosen: bool) ->
     found = slots_of_plan(plan, itemsize, of)
     return {
         "row": length,
-        "kernel": plan.steps[0].kernel.name.split("<")[0],
+        "kernel": plan.steps[0].kernel.name.split("<")[0] + ", integers" * ("ByIntegers" in plan.steps[0].kernel.name),
         "GPU": of.name,
         "chosen": "yes" if chosen else "",
         **{pipe: f"{found.issued[pipe]:.1f} / {found.budget[pipe]:.0f}" for pipe in SHOWN},
@@ -71,10 +72,10 @@ def line(plan: Plan, itemsize: int, of: Processor, length: int, chosen: bool) ->
     }
 
 
-def plan_of(function: str, dtype: np.dtype, length: int, float32: bool, shared: int) -> Plan:
+def plan_of(function: str, dtype: np.dtype, length: int, shared: int, way: dict[str, bool]) -> Plan:
     """Plan rows of contiguous, aligned arrays."""
     rows = layout((64, length), (1,), [(length, 1), (length, 1)])
-    return plans.softmax(rows, dtype, (16, 16), log=function == "log_softmax", float32=float32, shared=shared)
+    return plans.softmax(rows, dtype, (16, 16), log=function == "log_softmax", shared=shared, **way)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from cupysoft.arrays import Layout, layout
 from cupysoft.ops import plans
 from cupysoft.ops import plans_fast as fast_plans
 from cupysoft.ops.arguments import address
-from cupysoft.ops.plans_float32 import prefers_float32
+from cupysoft.ops.plans_float32 import prefers_float32, prefers_integers
 from cupysoft.runtime.launch import run
 from cupysoft.runtime.limits import limits_of
 from cupysoft.runtime.plan import Plan
@@ -59,7 +59,8 @@ def plan_softmax(x: Any, axes: tuple[int, ...], out: Any, *, log: bool, arch: st
         alignments(x, out),
         log=log,
         in_place=address(x) == address(out),
-        float32=prefers_float32(x.dtype, arch, rows.columns),
+        float32=prefers_float32(x.dtype, arch),
+        integers=prefers_integers(x.dtype, arch),
         shared=limits_of(arch).shared,
     )
 

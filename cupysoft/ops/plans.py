@@ -45,6 +45,7 @@ def softmax(
     in_place: bool = False,
     first_tier: int = 1,
     float32: bool = False,
+    integers: bool = False,
     shared: int = UNASKED,
 ) -> Plan:
     """Plan softmax, or log_softmax.
@@ -65,6 +66,8 @@ def softmax(
         For tests: 2 or 3 to have every row decided by that tier (kernels/softmax/settled.cuh).
     float32 : bool
         Whether float32 shall do what it can in the place of float64, for the same bits (kernels/softmax/rows32.cu).
+    integers : bool
+        Whether integers shall, where x is float32 (kernels/numerics/by_integers.cuh).
     shared : int
         Bytes of shared memory that a block can have.
 
@@ -75,7 +78,8 @@ def softmax(
     """
     left_open = Open(in_place, first_tier)
     float32 = float32 and not log and dtype.itemsize <= 4
-    operation = Operation("LogSoftmax" if log else "Softmax", dtype, True, left_open, float32, shared)
+    integers = integers and not log and dtype == np.float32
+    operation = Operation("LogSoftmax" if log else "Softmax", dtype, True, left_open, float32, shared, integers)
     return _settled(operation, layout, alignment)
 
 

@@ -1,4 +1,4 @@
-"""Which architectures work out the softmax of short types in float32 alone, and which in float64, for the same bits."""
+"""Which architectures work out softmax in float64, which in float32 alone and which in integers, for the same bits."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import numpy as np
 
 from cupysoft.arrays import Layout
 
-__all__ = ["holds_plainly", "prefers_float32"]
+__all__ = ["holds_plainly", "prefers_float32", "prefers_integers"]
 
 # The first whose warps reduce integers, and pack pairs of 16 bits, by one instruction.
 _OLDEST = 80
-# Where float64 runs at half the rate of float32, which is all that float32 needs at the bandwidth of these devices.
-_FAST_FLOAT64 = (90,)
-# Where it is fast enough for rows of which one in eight or more is in doubt, so that float64 works it out again.
-_FAST_FLOAT64_OF_LONG_ROWS = (90, 100)
-_LONG = 8192
+# Where float64 runs at half the rate of float32, which with a table of exponentials is all that rows of float32 need at
+# the bandwidth of these devices.
+_FAST_FLOAT64 = (80, 90, 100)
+# Where memory leaves twice as many issue slots for an element as integers of 64 bits take.
+_MANY_SLOTS = (86, 89, 120, 121)
 
 
-def prefers_float32(dtype: np.dtype[Any], arch: str, columns: int = 1) -> bool:
-    """Whether float32 is faster, by the count of instructions of both (tests/kernels/test_issue_slots.py).
+def prefers_float32(dtype: np.dtype[Any], arch: str) -> bool:
+    """Whether float32 is faster, by the count of instructions of all ways (tests/kernels/test_issue_slots.py).
 
     Parameters
     ----------
@@ -29,13 +29,20 @@ def prefers_float32(dtype: np.dtype[Any], arch: str, columns: int = 1) -> bool:
         Of the elements.
     arch : str
         Architecture, such as ``"sm_90"`` or ``"90"``.
-    columns : int
-        Length of a row.
     """
+    number = _number(arch)
+    others = (*_FAST_FLOAT64, *_MANY_SLOTS)
+    return number >= _OLDEST and (dtype.itemsize == 2 or (dtype.itemsize == 4 and number not in others))
+
+
+def prefers_integers(dtype: np.dtype[Any], arch: str) -> bool:
+    """Whether integers are: they leave far fewer results in doubt than float32 alone."""
+    return dtype == np.float32 and _number(arch) in _MANY_SLOTS
+
+
+def _number(arch: str) -> int:
     # What names no architecture is refused when it comes to compiling.
-    number = int("0" + re.sub(r"\D", "", arch))
-    fast = _FAST_FLOAT64_OF_LONG_ROWS if columns > _LONG else _FAST_FLOAT64
-    return number >= _OLDEST and (dtype.itemsize == 2 or (dtype.itemsize == 4 and number not in fast))
+    return int("0" + re.sub(r"\D", "", arch))
 
 
 def holds_plainly(layout: Layout, access: str) -> bool:

@@ -33,6 +33,7 @@ class Operation:
 
     `elements`: a result for each element; `left_open`: what becomes of rows in doubt;
     `float32`: whether there are kernels for it that work in float32, and these are wanted;
+    `integers`: whether rows that are held are to be worked out in integers;
     `shared`: bytes of shared memory that a block can have.
     """
 
@@ -42,6 +43,7 @@ class Operation:
     left_open: Open
     float32: bool = False
     shared: int = UNASKED
+    integers: bool = False
 
     @property
     def type(self) -> str:
@@ -70,8 +72,9 @@ class Operation:
 
     def held_rows(self, kernel: str, size: int, chunks: int, access: str, view: View, plainly: bool) -> KernelRef:
         """The kernel for rows that so many lanes, or warps, hold in so many rounds."""
-        if not self.float32 or not plainly or (kernel == "softmax_warp" and (size < 32 or chunks == 1)):
-            return self.direct(kernel, ROWS, (size, chunks, access), view)
+        short = kernel == "softmax_warp" and (size < 32 or chunks == 1)
+        if not self.float32 or not plainly or short:
+            return self.direct(kernel, ROWS, (size, chunks, access), view, self.integers and plainly and not short)
         sizes = (chunks,) if kernel == "softmax_warp" else (size, chunks)
         return self.direct(f"{kernel}_floats", ROWS_FLOAT32, (*sizes, access), view)
 
@@ -79,19 +82,23 @@ class Operation:
         """The step for rows that a block keeps in shared memory, if there is room for them."""
         plainly = holds_plainly(layout, access)
         float32 = self.float32 and plainly
-        terms = plainly and self.name == "Softmax" and (float32 or self.dtype.itemsize == 4)
+        table = float32 or (self.name == "Softmax" and self.dtype.itemsize == 4)
         shared = self.shared if plainly else UNASKED
-        found = kept(vectors, self.dtype.itemsize, shared, terms=terms, table=float32, access=access)
+        found = kept(vectors, self.dtype.itemsize, shared, terms=table and plainly, table=table, access=access)
         if layout.columns > LONGEST or not self.elements or found is None:
             return None
         name, source = ("softmax_shared_floats", ROWS_FLOAT32) if float32 else ("softmax_shared", ROWS)
-        kernel = self.direct(name, source, (found.warps, str(found.terms).lower(), access), view)
+        by_integers = self.integers and plainly
+        kernel = self.direct(name, source, (found.warps, str(found.terms).lower(), access), view, by_integers)
         arguments: tuple[Argument, ...] = ("x", view.value, *self.outputs)
         return Step(kernel, (layout.rows, 1, 1), (32 * found.warps, 1, 1), found.shared, arguments)
 
-    def direct(self, kernel: str, source: str, arguments: Sequence[object], view: View) -> KernelRef:
+    def direct(
+        self, kernel: str, source: str, arguments: Sequence[object], view: View, by_integers: bool = False
+    ) -> KernelRef:
         """The kernel that goes from x to the outputs."""
-        return KernelRef(source, f"{kernel}<{listed(self.type, *arguments, view.type, *self.members)}>")
+        operation = f"{self.name}<float, ByIntegers>" if by_integers else self.type
+        return KernelRef(source, f"{kernel}<{listed(operation, *arguments, view.type, *self.members)}>")
 
 
 def listed(*arguments: object) -> str:

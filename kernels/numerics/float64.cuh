@@ -22,6 +22,7 @@
 #pragma once
 #include "exponential.cuh"
 #include "pair.cuh"
+#include "policy.cuh"
 #include "rounding.cuh"
 
 // x - m, exactly, but for 16-bit types in one word: float16 needs no more; bfloat16 misses at most 2^-44 of a term, where
@@ -113,7 +114,7 @@ struct Pairs {
 
 // Wide, for float64.
 template <typename T, bool COUNTING, bool WIDENED>
-struct Arithmetic64 {
+struct Arithmetic64 : TakesFloat64 {
     static constexpr bool WIDE = true;
     static constexpr bool COUNTS = COUNTING;
     static constexpr double ONE = PAIR_LIFTED;  // what 1 is in a sum
@@ -168,7 +169,7 @@ struct Arithmetic64 {
 // Narrow, for results of 16 and 32 bits. In units of u = 2^-53 a term misses 1.75 (exponential.cuh), a sum 4 more where
 // each term goes through 4 additions of one word; the second word of sums, and their moves by 2^-86, are nothing beside.
 template <typename T, bool COUNTING>
-struct Arithmetic64<T, COUNTING, false> {
+struct Arithmetic64<T, COUNTING, false> : TakesFloat64 {
     static constexpr bool WIDE = false;
     static constexpr bool COUNTS = COUNTING;
     static constexpr double ONE = 1.0;

@@ -12,7 +12,7 @@
 template <typename ARITHMETIC>
 struct State {
     double m;
-    Two l;
+    typename ARITHMETIC::Total l;
     double count;
 };
 
@@ -34,18 +34,19 @@ __device__ __forceinline__ float maximum(float a, float b) {
 #endif
 }
 
-// What is subtracted from the elements: m, but 0 where all are -inf, so that -inf - -inf is never computed.
-__device__ __forceinline__ double anchor_of(double m) { return m == negative_infinity() ? 0.0 : m; }
-
 // The term of an element; where maxima are counted, theirs is 0.
 template <typename ARITHMETIC, bool NEAR = false, typename COMPARE>
-__device__ __forceinline__ typename ARITHMETIC::Term counted(COMPARE x, double anchor, unsigned& count) {
-    const double value = widen(x);
+__device__ __forceinline__ typename ARITHMETIC::Term counted(COMPARE x, typename ARITHMETIC::Anchor anchor,
+                                                             unsigned& count) {
+    const auto value = ARITHMETIC::element(x);
     const auto term = ARITHMETIC::template term<NEAR>(value, anchor);
-    if constexpr (!ARITHMETIC::COUNTS) return term;
-    const bool is_maximum = value == anchor;
-    count += is_maximum;
-    return is_maximum ? typename ARITHMETIC::Term{} : term;
+    if constexpr (ARITHMETIC::COUNTS) {
+        const bool is_maximum = value == anchor;
+        count += is_maximum;
+        return is_maximum ? typename ARITHMETIC::Term{} : term;
+    } else {
+        return term;
+    }
 }
 
 // The sum seen from another anchor, from which all elements are below.

@@ -140,6 +140,7 @@ __device__ __forceinline__ void kept(const OPERATION operation, const typename O
     const Row of_block{planes, view, view.columns};
 
     // Load, keep, and find the maximum.
+    Arithmetic::template prepare<TEAM>();
     Compare largest = Element<Compare>::negative_infinity();
     of_block.load(x + view.template row<0>(row), [&](const T(&own)[Row::VECTOR]) {
 #pragma unroll
@@ -147,10 +148,11 @@ __device__ __forceinline__ void kept(const OPERATION operation, const typename O
     });
     State<Arithmetic> state;
     state.m = widen(TEAM::template reduce<Maximum>(largest));
-    const double anchor = anchor_of(state.m);
+    Arithmetic::template prepared<TEAM>();
+    const auto anchor = Arithmetic::anchor(state.m);
 
     // The sum.
-    state.l = {0.0, 0.0};
+    state.l = Arithmetic::nothing(anchor);
     unsigned count = 0;
 #pragma unroll 1
     for (int vector = TEAM::rank(); vector < of_block.vectors; vector += ROUND) {
@@ -162,7 +164,7 @@ __device__ __forceinline__ void kept(const OPERATION operation, const typename O
         Arithmetic::push(state.l, term);
         if constexpr (KEEPS_TERMS) of_block.template put_terms<0>(term, vector);
     }
-    state.l = TEAM::template reduce<Sum>(state.l);
+    state.l = Arithmetic::template joined<TEAM>(state.l, anchor);
     state.count = Arithmetic::COUNTS ? TEAM::template reduce<Sum>(count) : 0;
 
     // Results take the place of the elements, and leave it if none is in doubt.
@@ -171,20 +173,29 @@ __device__ __forceinline__ void kept(const OPERATION operation, const typename O
 #pragma unroll 1
     for (int vector = TEAM::rank(); vector < of_block.vectors; vector += ROUND) {
         T result[COUNT];
-        if constexpr (KEEPS_TERMS) {
+        if constexpr (KEEPS_TERMS || Arithmetic::TOGETHER) {
             typename Arithmetic::Term term[COUNT];
-            of_block.template get_terms<0>(term, vector);
+            if constexpr (KEEPS_TERMS) {
+                of_block.template get_terms<0>(term, vector);
+            } else {
+                of_block.get(result, vector);
 #pragma unroll
-            for (int i = 0; i < COUNT; i++) result[i] = operation.of_term(term[i], of_row, doubt);
+                for (int i = 0; i < COUNT; i++) term[i] = Arithmetic::term(Element<T>::load(result[i]), anchor);
+            }
+            if constexpr (Arithmetic::TOGETHER) {
+                operation.of_terms(result, term, of_row, doubt);
+            } else {
+#pragma unroll
+                for (int i = 0; i < COUNT; i++) result[i] = operation.of_term(term[i], of_row, doubt);
+            }
         } else {
             of_block.get(result, vector);
 #pragma unroll
-            for (int i = 0; i < COUNT; i++)
-                result[i] = operation.of_value(widen(Element<T>::load(result[i])), of_row, doubt);
+            for (int i = 0; i < COUNT; i++) result[i] = operation.of_value(Element<T>::load(result[i]), of_row, doubt);
         }
         of_block.put(result, vector);
     }
-    const bool open = TEAM::any(doubt.any<T>() || operation.options & ALL_OPEN) && of_row.ordinary;
+    const bool open = TEAM::any(Arithmetic::template any<T>(doubt) || operation.options & ALL_OPEN) && of_row.ordinary;
     if (TEAM::rank() == 0) operation.open[row] = open;
     if (!open) of_block.store(operation.out + view.template row<1>(row));  // all threads do, or none
 }

@@ -99,15 +99,14 @@ __device__ __forceinline__ bool kept_floats(const OPERATION operation, const typ
     constexpr int ROUND = STEPS * TEAM::SIZE;
     using Row = Kept<T, TEAM, STEPS, ACCESS, VIEW>;
     const Row of_block{planes, view, view.columns};
-    __shared__ uint4 table[TABLE_VECTORS];
 
     // Load, keep, and find the maximum.
-    load_table<TEAM>(table);
+    load_table<TEAM>(POWERS_OF_TWO);
     const float largest = kept_largest(of_block, x + view.template row<0>(row));
     const float m = Joined<TEAM>::largest(largest);  // and the table is complete
     const bool ordinary = fabsf(m) < __uint_as_float(0x7f800000u);
     const Anchor anchor = anchor_for(m, Single<T>::REACH);
-    const PowerOfTwo* const powers = reinterpret_cast<const PowerOfTwo*>(table);
+    const PowerOfTwo* const powers = reinterpret_cast<const PowerOfTwo*>(table_room());
 
     // The sum.
     Totals<T> totals(largest, anchor);

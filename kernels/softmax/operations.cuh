@@ -31,24 +31,29 @@ struct Softmax : ElementsOut<T> {
     static constexpr bool ELEMENTS = true;
     static constexpr bool KEEPS_TERMS = true;
     struct Row {
-        double anchor;
+        typename ARITHMETIC::Anchor anchor;
         typename ARITHMETIC::Share share;
         bool ordinary;
     };
 
-    // A row with no anchor is all NaN; so is one of all -inf, where the sum is 0.
+    // A row with no anchor is all NaN; so is one of all -inf.
     __device__ static __forceinline__ Row row(State<ARITHMETIC> state, double columns) {
-        if (no_anchor(state.m)) state.l = {not_a_number(), 0.0};
         const bool ordinary = !no_anchor(state.m) && state.m > negative_infinity();
-        return {anchor_of(state.m), ARITHMETIC::share(state.l, columns), ordinary};
+        if (!ordinary) state.l = ARITHMETIC::no_sum();
+        return {ARITHMETIC::anchor(state.m), ARITHMETIC::share(state.l, columns), ordinary};
     }
     template <bool NEAR = false>
     __device__ static __forceinline__ T of_term(typename ARITHMETIC::Term term, const Row& row, Doubt& doubt) {
         return ARITHMETIC::template quotient<NEAR>(term, row.share, doubt);
     }
-    template <bool NEAR = false>
-    __device__ static __forceinline__ T of_value(double x, const Row& row, Doubt& doubt) {
-        return of_term<NEAR>(ARITHMETIC::template term<NEAR>(x, row.anchor), row, doubt);
+    template <int COUNT>
+    __device__ static __forceinline__ void of_terms(T (&result)[COUNT], const typename ARITHMETIC::Term (&term)[COUNT],
+                                                    const Row& row, Doubt& doubt) {
+        ARITHMETIC::quotients(result, term, row.share, doubt);
+    }
+    template <bool NEAR = false, typename X>
+    __device__ static __forceinline__ T of_value(X x, const Row& row, Doubt& doubt) {
+        return of_term<NEAR>(ARITHMETIC::template term<NEAR>(ARITHMETIC::element(x), row.anchor), row, doubt);
     }
 };
 
@@ -71,9 +76,9 @@ struct LogSoftmax : ElementsOut<T> {
         return {anchor, ARITHMETIC::log(ordinary ? state.count : 1.0, ordinary ? state.l : Two{0.0, 0.0}, columns), ordinary};
     }
     __device__ static __forceinline__ T of_term(typename ARITHMETIC::Term, const Row&, Doubt&);
-    template <bool NEAR = false>
-    __device__ static __forceinline__ T of_value(double x, const Row& row, Doubt& doubt) {
-        return ARITHMETIC::template of_difference<NEAR>(x, row.anchor, row.log_sum, doubt);
+    template <bool NEAR = false, typename X>
+    __device__ static __forceinline__ T of_value(X x, const Row& row, Doubt& doubt) {
+        return ARITHMETIC::template of_difference<NEAR>(widen(x), row.anchor, row.log_sum, doubt);
     }
 };
 

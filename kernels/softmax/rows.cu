@@ -14,6 +14,7 @@
 // softmax_shared besides the row itself, dynamic, where they also change hands.
 // Numerics: the arithmetic of the operation; float64, rounded once, and tested for whether that is the right rounding.
 // Rows in doubt are left to `settle` (settle.cu).
+#include "held.cuh"
 #include "kept.cuh"
 #include "split.cuh"
 
@@ -26,10 +27,11 @@ __global__ void __launch_bounds__(WARP_THREADS, VIEW::BLOCKS)
                  VIEW view,                          // of x and the first output
                  OUTPUTS... outputs) {               // what the operation is made of
     constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
-    const OPERATION operation{outputs...};
+    using Inside = typename Held<OPERATION, LANES == 32 && (CHUNKS > 1)>::Type;
+    const Inside operation{outputs...};
     const long long row = (static_cast<long long>(blockIdx.x) * blockDim.x + threadIdx.x) / LANES;
     const bool wanted = row < view.rows;
-    staged<OPERATION, WarpTeam<LANES>, CHUNKS, VECTOR, ACCESS>(operation, x, view, wanted ? row : 0, wanted);
+    staged<Inside, WarpTeam<LANES>, CHUNKS, VECTOR, ACCESS>(operation, x, view, wanted ? row : 0, wanted);
 }
 
 template <typename OPERATION, int WARPS, int CHUNKS, typename ACCESS, typename VIEW, typename... OUTPUTS>
@@ -38,8 +40,9 @@ __global__ void __launch_bounds__(32 * WARPS, VIEW::BLOCKS | OPERATION::Arithmet
                   VIEW view,                          // of x and the first output
                   OUTPUTS... outputs) {               // what the operation is made of
     constexpr int VECTOR = Element<typename OPERATION::Type>::VECTOR;
-    const OPERATION operation{outputs...};
-    staged<OPERATION, BlockTeam<WARPS>, CHUNKS, VECTOR, ACCESS>(operation, x, view, blockIdx.x, true);
+    using Inside = typename Held<OPERATION>::Type;
+    const Inside operation{outputs...};
+    staged<Inside, BlockTeam<WARPS>, CHUNKS, VECTOR, ACCESS>(operation, x, view, blockIdx.x, true);
 }
 
 template <typename OPERATION, typename ACCESS, typename VIEW, typename... OUTPUTS>
@@ -58,8 +61,9 @@ __global__ void __launch_bounds__(32 * WARPS, VIEW::BLOCKS | OPERATION::Arithmet
                    VIEW view,                          // of x and the output
                    OUTPUTS... outputs) {               // what the operation is made of
     extern __shared__ uint4 planes[];                  // (planes, vectors of the row up to a multiple of 32)
-    const OPERATION operation{outputs...};
-    kept<OPERATION, BlockTeam<WARPS>, KEEPS_TERMS, ACCESS>(operation, x, view, blockIdx.x, planes);
+    using Inside = typename Held<OPERATION>::Type;
+    const Inside operation{outputs...};
+    kept<Inside, BlockTeam<WARPS>, KEEPS_TERMS, ACCESS>(operation, x, view, blockIdx.x, planes);
 }
 
 // Block b has part b % parts of row b / parts: the columns from (b % parts) * part_size on.

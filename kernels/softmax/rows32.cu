@@ -11,7 +11,7 @@
 // Shared bytes: 8192 for the table of powers of two, 20 a warp of a block for the reductions, 16 a thread where elements
 // are moved SideBySide; and what staged() takes.
 // Numerics: two words of float32 (numerics/float32.cuh). A row of which a rounding is in doubt, or which has no finite
-// results, is read again and worked out by staged(): in float64.
+// results, is read again and worked out by staged() or kept(): in float64, but float32 in blocks by integers (held.cuh).
 #include "split32.cuh"
 
 template <typename OPERATION, int CHUNKS, typename ACCESS, typename VIEW, typename... OUTPUTS>
@@ -41,7 +41,8 @@ __global__ void __launch_bounds__(32 * WARPS, VIEW::BLOCKS)
     const OPERATION operation{outputs...};
     const bool done = staged_floats<OPERATION, Team, CHUNKS, VECTOR, ACCESS>(operation, x, view, blockIdx.x, true);
     if (rarely(!done)) {
-        staged<OPERATION, Team, CHUNKS, VECTOR, ACCESS>(operation, x, view, blockIdx.x, true);
+        using Again = typename HeldAgain<OPERATION>::Type;
+        staged<Again, Team, CHUNKS, VECTOR, ACCESS>(Again{outputs...}, x, view, blockIdx.x, true);
     }
 }
 
@@ -55,9 +56,10 @@ __global__ void __launch_bounds__(32 * WARPS, VIEW::BLOCKS)
     const OPERATION operation{outputs...};
     const bool done = kept_floats<OPERATION, Team, KEEPS_TERMS, ACCESS>(operation, x, view, blockIdx.x, planes);
     if (rarely(!done)) {
-        // Terms of float64 take the room of those of two words.
+        // Terms of 64 bits take the room of those of two words.
         constexpr bool AS_WELL = KEEPS_TERMS && sizeof(typename OPERATION::Type) == 4;
-        kept<OPERATION, Team, AS_WELL, ACCESS>(operation, x, view, blockIdx.x, planes);
+        using Again = typename HeldAgain<OPERATION>::Type;
+        kept<Again, Team, AS_WELL, ACCESS>(Again{outputs...}, x, view, blockIdx.x, planes);
     }
 }
 

@@ -5,12 +5,6 @@
 #include "kept32.cuh"
 #include "streamed.cuh"
 
-// 2^k for the k of an anchor, and its inverse.
-__device__ __forceinline__ double power_of(Anchor anchor, int sign) {
-    const int k = static_cast<int>(__fsub_rn(TO_INTEGER, anchor.to_steps)) >> 10;
-    return __hiloint2double((1023 + sign * k) << 20, 0);
-}
-
 // The state of the `count` elements from `from` on, on the first thread of the team.
 template <typename OPERATION, typename TEAM, typename ACCESS, typename VIEW>
 __device__ __forceinline__ State<typename OPERATION::Arithmetic> kept_state(const typename OPERATION::Type* from,
@@ -20,8 +14,7 @@ __device__ __forceinline__ State<typename OPERATION::Arithmetic> kept_state(cons
     using Arithmetic = typename OPERATION::Arithmetic;
     using Row = Kept<T, TEAM, 1, ACCESS, VIEW>;
     const Row of_block{planes, view, count};
-    __shared__ uint4 table[TABLE_VECTORS];
-    load_table<TEAM>(table);
+    load_table<TEAM>(POWERS_OF_TWO);
     const float largest = kept_largest(of_block, from);
     const float m = Joined<TEAM>::largest(largest);
     const Anchor anchor = anchor_for(m, Single<float>::REACH);
@@ -33,7 +26,7 @@ __device__ __forceinline__ State<typename OPERATION::Arithmetic> kept_state(cons
         of_block.get(element, vector);
 #pragma unroll
         for (int i = 0; i < TOTALS_STEP; i++)
-            term[i] = exp_floats(Element<T>::load(element[i]), anchor, reinterpret_cast<const PowerOfTwo*>(table));
+            term[i] = exp_floats(Element<T>::load(element[i]), anchor, reinterpret_cast<const PowerOfTwo*>(table_room()));
         totals.add(term);
     }
     const Quanta sum = totals.template joined<Joined<TEAM>>();
@@ -80,11 +73,10 @@ __device__ __forceinline__ void applied_floats(const OPERATION operation,
         applied<OPERATION, TEAM, VECTOR, ACCESS>(operation, state, x, view, row, begin, end);
         return;
     }
-    __shared__ uint4 table[TABLE_VECTORS];
-    load_table<TEAM>(table);
+    load_table<TEAM>(POWERS_OF_TWO);
     const Anchor anchor = anchor_for(m, Single<T>::REACH);
     const Floats inverse = shared_inverse<TEAM>(state, anchor);  // and the table is complete
-    const PowerOfTwo* const powers = reinterpret_cast<const PowerOfTwo*>(table);
+    const PowerOfTwo* const powers = reinterpret_cast<const PowerOfTwo*>(table_room());
 
     const Mover<ACCESS, TEAM, T, VECTOR, VIEW> mover{view};
     constexpr int UNIT = decltype(mover)::UNIT;

@@ -36,6 +36,7 @@ __device__ __forceinline__ void staged(const OPERATION operation, const typename
         const unsigned column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR;
         mover.template fetch<0>(element[at / UNIT], from, column, columns);
     }
+    Arithmetic::template prepare<TEAM>();
     Compare value[COUNT];
 #pragma unroll
     for (int at = 0; at < COUNT; at += UNIT) {
@@ -50,29 +51,34 @@ __device__ __forceinline__ void staged(const OPERATION operation, const typename
     for (int i = 1; i < COUNT; i++) largest = maximum(largest, value[i]);
     State<Arithmetic> state;
     state.m = widen(TEAM::template reduce<Maximum>(largest));
-    const double anchor = anchor_of(state.m);
+    Arithmetic::template prepared<TEAM>();
+    const auto anchor = Arithmetic::anchor(state.m);
 
     // The terms and their sum.
     typename Arithmetic::Term term[COUNT];
     unsigned count = 0;
 #pragma unroll
     for (int i = 0; i < COUNT; i++) term[i] = counted<Arithmetic>(value[i], anchor, count);
-    state.l = {0.0, 0.0};
+    state.l = Arithmetic::nothing(anchor);
     Arithmetic::push(state.l, term);
-    state.l = TEAM::template reduce<Sum>(state.l);
+    state.l = Arithmetic::template joined<TEAM>(state.l, anchor);
     state.count = Arithmetic::COUNTS ? TEAM::template reduce<Sum>(count) : 0;
 
     // Finish, and store what is not in doubt.
     if constexpr (OPERATION::ELEMENTS) {
         const auto of_row = operation.row(state, view.columns);
         Doubt doubt;
-        T result[COUNT / UNIT][UNIT];
+        T result[COUNT];
+        if constexpr (Arithmetic::TOGETHER) {
+            operation.of_terms(result, term, of_row, doubt);
+        } else {
 #pragma unroll
-        for (int i = 0; i < COUNT; i++) {
-            if constexpr (OPERATION::KEEPS_TERMS) result[i / UNIT][i % UNIT] = operation.of_term(term[i], of_row, doubt);
-            else result[i / UNIT][i % UNIT] = operation.of_value(widen(value[i]), of_row, doubt);
+            for (int i = 0; i < COUNT; i++) {
+                if constexpr (OPERATION::KEEPS_TERMS) result[i] = operation.of_term(term[i], of_row, doubt);
+                else result[i] = operation.of_value(value[i], of_row, doubt);
+            }
         }
-        const bool open = TEAM::any(doubt.any<T>() || operation.options & ALL_OPEN) && of_row.ordinary;
+        const bool open = TEAM::any(Arithmetic::template any<T>(doubt) || operation.options & ALL_OPEN) && of_row.ordinary;
         if (wanted && TEAM::rank() == 0) operation.open[row] = open;
         T* const to = operation.out + view.template row<1>(row);
         const unsigned end = open ? 0 : columns;
@@ -84,7 +90,10 @@ __device__ __forceinline__ void staged(const OPERATION operation, const typename
         for (int at = 0; at < COUNT; at += UNIT) {
             unsigned column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR + nothing;
             if constexpr (VIEW::REDUCED_AXES > 1) asm volatile("" : "+r"(column));
-            mover.template put<1>(result[at / UNIT], to, column, end);
+            T some[UNIT];
+#pragma unroll
+            for (int i = 0; i < UNIT; i++) some[i] = result[at + i];
+            mover.template put<1>(some, to, column, end);
         }
     } else {
         if (wanted && TEAM::rank() == 0) operation.write(view, row, state);

@@ -2,6 +2,7 @@
 // staged.cuh. It gives the results of the first tier where the rounding of none is in doubt. Else it writes nothing, and
 // says so; so it does for rows without finite results.
 #pragma once
+#include "held.cuh"
 #include "movers.cuh"
 #include "numerics/float32_rounding.cuh"
 #include "operations.cuh"
@@ -67,23 +68,12 @@ struct Joined<BlockTeam<WARPS>> {
     __device__ static __forceinline__ bool any(bool value) { return __syncthreads_or(value); }
 };
 
-// The table of powers of two, for the threads of the block; it is complete after their next barrier.
-constexpr int TABLE_VECTORS = sizeof(POWERS_OF_TWO) / sizeof(uint4);
-template <typename TEAM>
-__device__ __forceinline__ void load_table(uint4* table) {
-#pragma unroll
-    for (int at = 0; at < TABLE_VECTORS; at += TEAM::THREADS)
-        if (TEAM::THREADS <= TABLE_VECTORS || threadIdx.x < TABLE_VECTORS)
-            table[at + threadIdx.x] = reinterpret_cast<const uint4*>(POWERS_OF_TWO)[at + threadIdx.x];
-}
-
 template <typename OPERATION, typename TEAM, int CHUNKS, int VECTOR, typename ACCESS, typename VIEW>
 __device__ __forceinline__ bool staged_floats(const OPERATION operation, const typename OPERATION::Type* x,
                                               const VIEW& view, long long row, bool wanted) {
     using T = typename OPERATION::Type;
     constexpr int COUNT = CHUNKS * VECTOR;
     const unsigned columns = wanted ? static_cast<unsigned>(view.columns) : 0;
-    __shared__ uint4 table[TABLE_VECTORS];
 
     // Load; meanwhile the table.
     const Mover<ACCESS, TEAM, T, VECTOR, VIEW> mover{view};
@@ -95,7 +85,7 @@ __device__ __forceinline__ bool staged_floats(const OPERATION operation, const t
         const unsigned column = owned_column<TEAM, VECTOR>(at / VECTOR) + at % VECTOR;
         mover.template fetch<0>(element[at / UNIT], from, column, columns);
     }
-    load_table<TEAM>(table);
+    load_table<TEAM>(POWERS_OF_TWO);
 #pragma unroll
     for (int at = 0; at < COUNT; at += UNIT) mover.settle(element[at / UNIT]);
 
@@ -108,7 +98,7 @@ __device__ __forceinline__ bool staged_floats(const OPERATION operation, const t
     if constexpr (TEAM::SIZE <= 32) __syncthreads();  // the table is complete; else a barrier has just been
 
     // The terms and their sum.
-    const PowerOfTwo* const powers = reinterpret_cast<const PowerOfTwo*>(table);
+    const PowerOfTwo* const powers = reinterpret_cast<const PowerOfTwo*>(table_room());
     Floats term[COUNT];
 #pragma unroll
     for (int i = 0; i < COUNT; i++) term[i] = Single<T>::term(Element<T>::load(own[i]), anchor, powers);

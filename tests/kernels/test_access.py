@@ -167,7 +167,8 @@ def test_sectors(device: simulator.Device, dtype: str, columns: int, gap: int, m
             continue  # a table of powers is read between the elements
         traffic = kernel.memory[direction]
         assert traffic.units - notes <= most * traffic.bytes / 32
-    if "_floats" not in name:  # which look powers of two up in shared memory, each lane its own
+    # Exponentials are looked up in shared memory, by each lane its own: for 16 bits, and in longer rows of float32.
+    if "_floats" not in name and (dtype != "f4" or columns < 129):
         assert kernel.bank_conflicts == 0
 
 
@@ -177,6 +178,8 @@ def test_sixteen_bytes_at_once(device: simulator.Device) -> None:
     x.array[...] = 0
     cupysoft.softmax(x.array, 1)
     kernel, _ = device.report.kernels.values()  # the second looks at rows in doubt
-    assert kernel.memory["global read"].requests == kernel.memory["global write"].requests - 1  # whether it is in doubt
+    table = 8192 // 512  # of exponentials, by 16 bytes a lane
+    noted = 1  # whether the row is in doubt
+    assert kernel.memory["global read"].requests - table == kernel.memory["global write"].requests - noted
     vectors, rest = 8, 3
-    assert kernel.memory["global read"].requests <= vectors + rest
+    assert kernel.memory["global read"].requests - table <= vectors + rest
