@@ -10,10 +10,10 @@ import pytest
 
 from cupysoft import simulator
 from cupysoft.arrays import layout
-from cupysoft.ops import plans
+from cupysoft.ops import plans, plans_parts
 from cupysoft.ops.device import alignments, spread, strides
 from cupysoft.runtime.launch import run
-from cupysoft.testing import reference
+from cupysoft.testing import quick_reference, reference
 from cupysoft.testing.near_ties import TYPES
 from cupysoft.testing.trouble import FAMILIES, draw
 from tests.kernels.plans_for import DTYPES, Array, families
@@ -137,6 +137,16 @@ def test_near_ties_in_long_rows(plain_device: simulator.Device, columns: int, ax
             assert_bits(by_tier(plain_device, function, x, 1, axis, in_place=in_place)[0], true)
 
 
+def test_parts_are_merged_whichever_leads(plain_device: simulator.Device, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By one thread one after the other, which takes more parts than rows of this length have."""
+    monkeypatch.setattr(plans_parts, "_PARTS", 1024)
+    ramp = np.linspace(-40, 0, 66_000)
+    odd = np.where(np.arange(66_000) < 50_000, -np.inf, ramp)
+    x = np.array([ramp, ramp[::-1], np.round(ramp / 20) * 20, odd], "f4")
+    for function in ("softmax", "logsumexp"):
+        assert_bits(by_tier(plain_device, function, x, 1)[0], getattr(quick_reference, function)(x, axis=1))
+
+
 def test_the_last_tier_in_place(device: simulator.Device) -> None:
     for shape in ((2, 300), (1, 2000)):
         x = np.random.default_rng(0).normal(size=shape).astype("f4")
@@ -198,10 +208,10 @@ def test_a_logarithm_leads_across_a_middle(fast_device: simulator.Device) -> Non
 @pytest.mark.parametrize(("columns", "axis"), [(66_000, 1), (300, 0)])
 def test_signs_of_zeros_where_sums_move(plain_device: simulator.Device, columns: int, axis: int) -> None:
     """Of what one thread, or part, has seen, the maximum of the row leaves but a trace, if it comes elsewhere."""
-    for low in (-1000, -750):
+    for low, zero in ((-1000, -0.0), (-750, -0.0), (-np.inf, 0.0)):
         x = np.full((8, columns), -np.inf, "f4")
         places = np.linspace(0, columns - 1, 8).astype(int)
         x[range(8), places] = 0
         x[range(8), places - columns // 3] = low
         ours, _ = by_tier(plain_device, "log_softmax", x if axis == 1 else np.ascontiguousarray(x.T), 1, axis)
-        assert_bits(ours if axis == 1 else np.ascontiguousarray(ours.T), np.where(x == 0, np.float32(-0.0), x))
+        assert_bits(ours if axis == 1 else np.ascontiguousarray(ours.T), np.where(x == 0, np.float32(zero), x))
