@@ -56,6 +56,13 @@ def _long(dtype: Any, shape: tuple[int, int], axis: int, start: int = 0) -> Call
     return call
 
 
+def _little_more_than_one() -> Iterator[Array]:
+    """The sum of a row in parts, seen from another maximum than a thread's own."""
+    x = np.full((2, 65540), -np.inf)
+    x[:, [100, 40_000, 60_000]] = [[0, -40, -41.5], [-41.5, 0, -40]]
+    yield from _all(x, 1)
+
+
 def _views() -> Iterator[Array]:
     x = np.random.default_rng(5).normal(size=(4, 10, 6, 14)).astype("f4")
     yield from _all(x[::-1, ::2, :, ::-3], 3)
@@ -188,6 +195,7 @@ PROBES = (
     Probe("rows of halves in parts", _long("f2", (1, 65540), 1)),
     Probe("rows in parts", _long("f4", (1, 65540), 1)),
     Probe("rows in parts, float64", _long("f8", (1, 65540), 1)),
+    Probe("rows in parts, little more than 1", _little_more_than_one),
     *(Probe(f"columns of {n}", _columns_of("f4", n)) for n in (3, 9, 65)),
     Probe("columns of 65, drawn", _columns_of("f4", 65), seed=4),
     Probe("columns of 20 in float64", _columns_of("f8", 20)),
