@@ -16,7 +16,7 @@ from cupysoft.ops.device import alignments, plan_softmax
 from cupysoft.ops.plans_kept import UNASKED
 from cupysoft.runtime.launch import run
 from cupysoft.testing import quick_reference
-from cupysoft.testing.trouble import draw
+from tests.near_ties import NEAR_TIES
 
 
 def by(
@@ -81,12 +81,12 @@ def assert_same(first: npt.NDArray[Any], second: npt.NDArray[Any]) -> None:
 
 def long_rows(columns: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """Rows of many kinds, some of them with a result next to a tie, on either side of it."""
-    ties = draw("near ties", np.random.default_rng(columns), (1, columns), dtype)
-    # As they are drawn, sums lie a little below; with the least of their terms a step higher they lie above.
-    above, rows = ties.copy(), range(len(ties))
-    least = np.where(ties > ties.min(), ties, np.inf).argmin(axis=1)
-    above[rows, least] = np.nextafter(above[rows, least], dtype.type(np.inf))
-    return np.concatenate([seeking_trouble(7, columns, dtype, columns), ties, above])
+    tie = next(row for function, kind, _, row in NEAR_TIES if (function, kind) == ("softmax", dtype.name))
+    ties = np.full((2, columns), -np.inf).astype(dtype)
+    ties[:, 40 : 40 + len(tie)] = tie
+    # As it is, its sum lies on one side; with the least of its terms a step higher, or lower, on the other.
+    ties[1, 39 + len(tie)] = np.nextafter(ties[1, 39 + len(tie)], dtype.type(np.inf))
+    return np.concatenate([seeking_trouble(7, columns, dtype, columns), ties])
 
 
 # Rows in shared memory: with their terms, and with room for x alone, by a block of 32 warps then. One has all

@@ -34,13 +34,14 @@ __all__ = ["FILES", "judged_by_tests"]
 FILES = tuple(
     f"tests/{name}.py"
     for name in (
-        "kernels/test_float32", "kernels/test_float32_rounding", "kernels/test_parts_of_numerics",
-        "kernels/test_kernel_numerics", "kernels/test_weighted_numerics", "kernels/test_slices", "kernels/test_rows32",
-        "kernels/test_weighted_tiers", "ops/test_exactness", "ops/test_weights", "ops/test_cpu", "ops/test_precision",
-        "ops/test_logsumexp", "ops/test_state_results", "ops/test_states", "kernels/test_attention",
-        "ops/test_attention", "ops/test_attention_states", "kernels/test_attention_drawn", "kernels/test_tiers",
-        "kernels/test_weighted", "kernels/test_agreement", "ops/test_long_rows", "ops/test_out", "ops/test_properties",
-        "simulator/test_elementwise", "simulator/test_reduction", "simulator/test_from_cupy",
+        "kernels/test_float32", "kernels/test_float32_rounding", "kernels/test_by_table", "kernels/test_by_integers",
+        "kernels/test_parts_of_numerics", "kernels/test_kernel_numerics", "kernels/test_weighted_numerics",
+        "kernels/test_slices", "kernels/test_rows32", "kernels/test_weighted_tiers", "ops/test_exactness",
+        "ops/test_weights", "ops/test_cpu", "ops/test_precision", "ops/test_logsumexp", "ops/test_state_results",
+        "ops/test_states", "kernels/test_attention", "ops/test_attention", "ops/test_attention_states",
+        "kernels/test_attention_drawn", "kernels/test_tiers", "kernels/test_weighted", "kernels/test_agreement",
+        "ops/test_long_rows", "ops/test_out", "ops/test_properties", "simulator/test_elementwise",
+        "simulator/test_reduction", "simulator/test_from_cupy",
     )
 )  # fmt: skip
 
