@@ -52,6 +52,24 @@ __device__ __forceinline__ Anchor anchor_for(float m, float reach) {
     return {shift, __fsub_rn(d, reach), __fsub_rn(TO_INTEGER, static_cast<float>(steps & ~1023))};
 }
 
+// x - A in steps of ln 2 / 1024: how many, what is left but for n STEP_LOW, and their power of two, lifted, from the table.
+struct Steps {
+    float n;
+    float rest;
+    float power;
+    float missed;  // power is short of exp(n ln 2 / 1024) by a factor exp(missed)
+};
+
+template <typename TABLE>
+__device__ __forceinline__ Steps steps_to(float x, Anchor anchor, const TABLE& table) {
+    const float d = fmaxf(__fsub_rn(x, anchor.shift), anchor.lowest);
+    const float shifted = __fmaf_rn(d, STEPS_OF_LN2, anchor.to_steps);
+    const float n = __fsub_rn(shifted, anchor.to_steps);
+    const unsigned steps = __float_as_uint(shifted);
+    const PowerOfTwo power = table[steps & 1023];
+    return {n, __fmaf_rn(n, -STEP_HIGH, d), __uint_as_float(power.bits + (steps << 13)), power.missed};
+}
+
 // exp(x - A), lifted, times the power of two that makes that of m lie from 1 to 2 (before the lift).
 //
 //   r1 = d - n C1      exact: a multiple of 2^-35 (d has no smaller bits where n is not 0), below 2^-11.5
@@ -67,20 +85,14 @@ __device__ __forceinline__ Anchor anchor_for(float m, float reach) {
 // Altogether below 16 u^2 of the term; |lo| <= 3.03 u hi.
 template <typename TABLE>
 __device__ __forceinline__ Floats exp_floats(float x, Anchor anchor, const TABLE& table) {
-    const float d = fmaxf(__fsub_rn(x, anchor.shift), anchor.lowest);
-    const float shifted = __fmaf_rn(d, STEPS_OF_LN2, anchor.to_steps);
-    const float n = __fsub_rn(shifted, anchor.to_steps);
-    const unsigned steps = __float_as_uint(shifted);
-    const PowerOfTwo power = table[steps & 1023];
-    const float r1 = __fmaf_rn(n, -STEP_HIGH, d);
-    const float rh = __fmaf_rn(n, -STEP_LOW, r1);
-    const float rl = __fadd_rn(__fmaf_rn(n, -STEP_LOW, __fsub_rn(r1, rh)), power.missed);
+    const Steps of = steps_to(x, anchor, table);
+    const float rh = __fmaf_rn(of.n, -STEP_LOW, of.rest);
+    const float rl = __fadd_rn(__fmaf_rn(of.n, -STEP_LOW, __fsub_rn(of.rest, rh)), of.missed);
     const float series = __fmaf_rn(__fmaf_rn(rh, 1.0f / 6, 0.5f), rh, rl);
     const float tail = __fmaf_rn(series, rh, rl);
-    const float t = __uint_as_float(power.bits + (steps << 13));
-    const float hi = __fmaf_rn(t, rh, t);
-    const float lo = __fmaf_rn(t, rh, __fsub_rn(t, hi));
-    return {hi, __fmaf_rn(t, tail, lo)};
+    const float hi = __fmaf_rn(of.power, rh, of.power);
+    const float lo = __fmaf_rn(of.power, rh, __fsub_rn(of.power, hi));
+    return {hi, __fmaf_rn(of.power, tail, lo)};
 }
 
 // The same for results of 16 bits: hi is a power from the table, and lo, one word, the rest of the term, below 2^-11.4 hi.
@@ -91,27 +103,17 @@ __device__ __forceinline__ Floats exp_floats(float x, Anchor anchor, const TABLE
 // Altogether below 2^-33.2 of the term.
 template <typename TABLE>
 __device__ __forceinline__ Floats exp_rough(float x, Anchor anchor, const TABLE& table) {
-    const float d = fmaxf(__fsub_rn(x, anchor.shift), anchor.lowest);
-    const float shifted = __fmaf_rn(d, STEPS_OF_LN2, anchor.to_steps);
-    const float n = __fsub_rn(shifted, anchor.to_steps);
-    const unsigned steps = __float_as_uint(shifted);
-    const PowerOfTwo power = table[steps & 1023];
-    const float r = __fmaf_rn(n, -STEP_LOW, __fmaf_rn(n, -STEP_HIGH, d));
-    const float t = __uint_as_float(power.bits + (steps << 13));
-    return {t, __fmul_rn(t, __fmaf_rn(r, __fmaf_rn(r, 0.5f, 1.0f), power.missed))};
+    const Steps of = steps_to(x, anchor, table);
+    const float r = __fmaf_rn(of.n, -STEP_LOW, of.rest);
+    return {of.power, __fmul_rn(of.power, __fmaf_rn(r, __fmaf_rn(r, 0.5f, 1.0f), of.missed))};
 }
 
 // One word of it, rounded down: below the term, but for 2^-34 of it, by 2 u for that rounding and 1 u for r^2 / 2, left out.
 template <typename TABLE>
 __device__ __forceinline__ float exp_word(float x, Anchor anchor, const TABLE& table) {
-    const float d = fmaxf(__fsub_rn(x, anchor.shift), anchor.lowest);
-    const float shifted = __fmaf_rn(d, STEPS_OF_LN2, anchor.to_steps);
-    const float n = __fsub_rn(shifted, anchor.to_steps);
-    const unsigned steps = __float_as_uint(shifted);
-    const PowerOfTwo power = table[steps & 1023];
-    const float r = __fmaf_rn(n, -STEP_LOW, __fmaf_rn(n, -STEP_HIGH, d));
-    const float t = __uint_as_float(power.bits + (steps << 13));
-    return __fmaf_rd(t, __fadd_rn(r, power.missed), t);
+    const Steps of = steps_to(x, anchor, table);
+    const float r = __fmaf_rn(of.n, -STEP_LOW, of.rest);
+    return __fmaf_rd(of.power, __fadd_rn(r, of.missed), of.power);
 }
 
 // A power of two that no term of elements up to x reaches, and that is at most twice the largest.
