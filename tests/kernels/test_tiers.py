@@ -46,12 +46,12 @@ def by_tier(
 ) -> tuple[Array, tuple[str, ...]]:
     """Have every row decided by a tier, or by a wider one; give the results and the kernels that ran."""
     if function == "logsumexp":
-        out = np.empty(np.delete(x.shape, axis), x.dtype)
+        out = np.full(np.delete(x.shape, axis), 7, x.dtype)
         rows = layout(x.shape, (axis,), [strides(x), spread(strides(out), (axis,), x.ndim)])
         plan = plans.logsumexp(rows, x.dtype, alignments(x, out), first_tier=tier)
     else:
         x = x.copy() if in_place else x
-        out = x if in_place else np.empty_like(x)
+        out = x if in_place else np.full_like(x, 7)
         rows = layout(x.shape, (axis,), [strides(x), strides(out)])
         log = function == "log_softmax"
         plan = plans.softmax(rows, x.dtype, alignments(x, out), log=log, in_place=in_place, first_tier=tier)
