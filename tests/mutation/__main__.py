@@ -61,6 +61,8 @@ def main() -> int:
     needless = {each.mutant.name for each in found if each.killed} & reasons.keys()
     for name in needless:
         print(f"killed, and has a reason why it should live: {name}", file=sys.stderr)
+    for name in reasons.keys() - {each.mutant.name for each in found} if not (options.only or options.kind) else ():
+        print(f"gone, and still has a reason: {name}", file=sys.stderr)
     unexplained = [
         each for each in found if not each.killed and each.end != "does not compile" and each.mutant.name not in reasons
     ]
