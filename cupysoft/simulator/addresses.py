@@ -41,6 +41,9 @@ def address(e: Emitter, operand: Operand) -> Value:
         case Register(name):
             wide = SIZES[e.layout.registers[name]] == 8
             value = e.read(base, "u64" if wide else "u32")
+            found = None if wide else e.near(name, value, offset)
+            if found is not None:
+                return found
             if offset:
                 # An address of 32 bits wraps at 32 bits: the register alone may lie below the variable.
                 type_ = "i64" if wide else "i32"

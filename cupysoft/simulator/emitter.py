@@ -90,6 +90,10 @@ class Emitter(Strips):
 
     # Operands.
 
+    def near(self, name: str, value: Value, offset: int) -> Value | None:
+        """Return the address at `offset` from a register of 32 bits, where it is known to cost a scalar."""
+        return None
+
     def read(self, operand: Operand, ptx_type: str) -> Value:
         """Return a register, special register or literal as a value of `ptx_type`.
 

@@ -37,6 +37,8 @@ def load_lanes(e: Emitter, host: Value, type_: str, count: int) -> list[Value]:
             values = _wide_load(e, firsts, active, type_, count)
         elif name == "strided":
             values = [e.map(f"call <W x {type_}> {strided_load(e, type_)}(i64 {{0}})", firsts)]
+        elif _everyone(active) and count > 1 and count * bits_of(type_) == 8 * STEP:
+            values = _own_loads(e, host, type_, count)
         else:
             addresses = store_buffer(e, "addresses", host, "i64")
             out = e.buffer("elements", LANES * count * bits_of(type_) // 8)
@@ -128,6 +130,38 @@ def _scalar_load(e: Emitter, address: str, type_: str, count: int) -> list[Value
         loaded = e.code.scalar(f"load{again} {type_}, ptr {pointer}, align {bits_of(type_) // 8}")
         found.append(e.splat(type_, loaded))
     return found
+
+
+def _own_loads(e: Emitter, host: Value, type_: str, count: int) -> list[Value]:
+    """Load what each lane has at an address of its own, such as an entry of a table: 16 bytes a lane."""
+    code, W = e.code, e.W
+    addresses = store_buffer(e, "addresses", host, "i64")
+    code.flush()
+    entry, size = f"<{count} x {type_}>", bits_of(type_) // 8
+    found: list[list[str]] = [[] for _ in range(count)]
+    for strip in range(e.strips):
+        lanes = []
+        for lane in range(strip * W, strip * W + W):
+            place = code.strip(strip, f"getelementptr i64, ptr {addresses}, i64 {lane}")
+            number = code.strip(strip, f"load i64, ptr {place}")
+            pointer = code.strip(strip, f"inttoptr i64 {number} to ptr")
+            lanes.append(code.strip(strip, f"load {entry}, ptr {pointer}, align {size}"))
+        # Halves of even and of odd lanes apart: two shuffles then put them in order.
+        whole, length = lanes[::2] + lanes[1::2], count
+        while len(whole) > 2:
+            order = ", ".join(f"i32 {each}" for each in range(2 * length))
+            vector = f"<{length} x {type_}>"
+            whole = [
+                code.strip(strip, f"shufflevector {vector} {a}, {vector} {b}, <{2 * length} x i32> <{order}>")
+                for a, b in zip(whole[::2], whole[1::2], strict=True)
+            ]
+            length *= 2
+        vector = f"<{length} x {type_}>"
+        for element, parts in enumerate(found):
+            order = ", ".join(f"i32 {lane // 2 * count + lane % 2 * length + element}" for lane in range(W))
+            text = f"shufflevector {vector} {whole[0]}, {vector} {whole[1]}, <{W} x i32> <{order}>"
+            parts.append(code.strip(strip, text))
+    return [tuple(parts) for parts in found]
 
 
 def store_buffer(e: Emitter, name: str, value: Value, type_: str, element: int = 0, count: int = 1) -> str:

@@ -222,6 +222,45 @@ def test_blocks_whose_warps_lie_in_rows_or_across_them(device: simulator.Device,
     assert y.tolist() == (rest % block[0] + 100 * (rest // block[0]) + 10000 * z).tolist()
 
 
+@every_device
+def test_entries_of_a_table_and_hints(device: simulator.Device) -> None:
+    """Each lane looks up 16 bytes of its own; a hint may name any address."""
+    table, found = np.arange(64.0), np.zeros(128)
+    body = """int i = threadIdx.x;
+    asm volatile("prefetch.global.L2 [%0];" :: "l"(found + 4 * i));
+    asm volatile("prefetch.global.L1 [%0];" :: "l"(found + (1 << 24) + (i * i) * 64));
+    const double2 e = table[i * 7 & 31];
+    const float4 f = reinterpret_cast<const float4*>(table)[i * i & 31];
+    found[i] = e.x; found[32 + i] = e.y;
+    found[64 + i] = __hiloint2double(__float_as_int(f.y), __float_as_int(f.x));
+    if (i % 3) found[96 + i] = table[i * 5 & 31].y;"""
+    launch(device, body, [table, found], parameters="const double2* __restrict__ table, double* found")
+    entry = LANES * 7 % 32
+    some = np.where(LANES % 3, 2.0 * (LANES * 5 % 32) + 1, 0.0)
+    np.testing.assert_array_equal(found, [*2.0 * entry, *2.0 * entry + 1, *2.0 * (LANES**2 % 32), *some])
+
+
+@every_device
+@pytest.mark.parametrize("start", [0, 40])
+def test_shared_memory_around_an_index(device: simulator.Device, start: int) -> None:
+    """Stores before and behind one register, forwards and backwards; the first is not at the lowest place."""
+    y = ints(4, 32)
+    body = """__shared__ int s[256];
+    int i = threadIdx.x;
+    for (int k = i; k < 256; k += 32) s[k] = 0;
+    __syncwarp();
+    int at = 64 + start + i, back = 64 + start + 31 - i;
+    s[at + 32] = 1000 + i; s[at] += i; s[at - 64] = 2000 + i;
+    __syncwarp();
+    y[i] = s[back]; y[32 + i] = s[back + 32]; y[64 + i] = s[back - 64];
+    s[back + 64] = i;
+    __syncwarp();
+    y[96 + i] = s[at + 64];"""
+    launch(device, body, [y, np.int32(start)], parameters="int* y, int start")
+    down = LANES[::-1]
+    assert y.tolist() == [[*down], [*1000 + down], [*2000 + down], [*down]]
+
+
 def test_long_kernels_have_no_fast_version(monkeypatch: pytest.MonkeyPatch) -> None:
     source = compile('extern "C" __global__ void f(int* y) { y[threadIdx.x] = 1; }', arch="sm_90", our_rules=False)
     module = parse(source.code.decode())

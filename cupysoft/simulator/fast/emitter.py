@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ..affine import Affine
+from ..code import LANES
 from ..control import first_lane
 from ..emitter import Emitter, Value
 from ..literals import bits_of, llvm_type
@@ -45,6 +46,8 @@ class FastEmitter(Emitter):
         the block has done what must not be done again, or runs under masks.
     restarts : set of str
         Those that code goes to.
+    reach : dict
+        The least and the greatest offset at which the current block addresses memory from a register of 32 bits.
     """
 
     def __init__(self, module: ModuleText, layout: Layout, checks: Checks, plan: Plan, linear: bool) -> None:
@@ -55,6 +58,8 @@ class FastEmitter(Emitter):
         self.region: Region | None = None
         self.restart = ""
         self.restarts: set[str] = set()
+        self.reach: dict[str, tuple[int, int]] = {}
+        self._reached: dict[str, str] = {}
         self._numbers: dict[str, int] = {}
 
     def is_scalar(self, name: str) -> bool:
@@ -73,6 +78,30 @@ class FastEmitter(Emitter):
             self.code.effect(f"br i1 {condition}, label %{label}, label %{self.restart}")
             self.code.label(label)
         return True
+
+    def begin_block(self) -> None:
+        """Forget everything that is known only inside a block."""
+        super().begin_block()
+        self._reached = {}
+
+    def near(self, name: str, value: Value, offset: int) -> Value | None:
+        """Return the address at `offset` from a register of 32 bits that rises from lane to lane.
+
+        That no lane wraps around is looked at once in a block, before it does anything, for all of its offsets.
+        """
+        low, high = self.reach.get(name, (0, 0))
+        if not isinstance(value, Affine) or not low <= offset <= high:
+            return None
+        start = self._reached.get(value.base)
+        if start is None:
+            start = self.code.scalar(f"add i32 {value.base}, {low}")
+            way = (LANES - 1) * value.step
+            least, span = max(0, -way), high - low + abs(way)
+            above = self.code.scalar(f"sub i32 {start}, {least}")
+            if not self.assured(self.code.scalar(f"icmp ule i32 {above}, {(1 << 32) - 1 - span}")):
+                return None
+            start = self._reached[value.base] = self.code.scalar(f"zext i32 {start} to i64")
+        return self.affine("i64", self.code.scalar(f"add i64 {start}, {offset - low}"), value.step)
 
     def own_type(self, name: str) -> str:
         """Return the LLVM type of a lane of a register."""

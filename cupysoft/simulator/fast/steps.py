@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..affine import LARGEST_STEP
-from ..flow import Flow
+from ..flow import Block, Flow
 from ..literals import integer
 from ..opcodes import lookup
-from ..ptx import SIZES, Immediate, Instruction, Operand, Register, Special, type_of
+from ..ptx import SIZES, Address, Immediate, Instruction, Operand, Register, Special, type_of
 from ..usage import definitions
 
-__all__ = ["repeatable", "steps"]
+__all__ = ["reaches", "repeatable", "steps"]
 
 #: Families of instructions that only compute.
 _COMPUTE = frozenset(
@@ -31,6 +31,17 @@ def repeatable(instruction: Instruction) -> bool:
     if instruction.opcode in _HARMLESS:
         return True
     return lookup(instruction).__module__.rpartition(".")[2] in _COMPUTE
+
+
+def reaches(block: Block) -> dict[str, tuple[int, int]]:
+    """Return the least and the greatest offset of the addresses that a block makes from each register."""
+    found: dict[str, tuple[int, int]] = {}
+    for instruction in block.instructions:
+        for operand in instruction.operands:
+            if isinstance(operand, Address) and isinstance(operand.base, Register):
+                low, high = found.get(operand.base.name, (operand.offset, operand.offset))
+                found[operand.base.name] = min(low, operand.offset), max(high, operand.offset)
+    return found
 
 
 def steps(flow: Flow, uniform: set[str], apart: set[str], linear: bool) -> dict[str, int]:

@@ -19,7 +19,7 @@ from ..seam import Unchecked
 from ..strips import Uniform, Value
 from .emitter import ALL, FastEmitter, Misplanned
 from .regions import Plan, Region, plan
-from .steps import repeatable
+from .steps import reaches, repeatable
 
 __all__ = ["fast_text"]
 
@@ -120,6 +120,7 @@ class _Writer:
         e.begin_block()
         e.active_name, e.region = ALL, None
         e.restart = f"restart{number}"
+        e.reach = reaches(block)
         e.code.label(f"b{number}")
         if block.meeting:
             self._meet(number)

@@ -11,7 +11,7 @@ from . import opcode, unknown
 from .bytes8 import EIGHT_BITS, decode_pair, encode_pair
 from .floating import saturated
 from .narrow import greatest, narrow, narrow_double, odd_float, widen
-from .rounding import directed, mode_of
+from .rounding import directed, mode_of, single
 from .vector import Vector, halves, joined, read, select, write
 
 if TYPE_CHECKING:
@@ -157,10 +157,7 @@ def _to_float(e: Emitter, i: Instruction, target: str, source: str) -> None:
         write(e, i.operands[0], result, "b16")
         return
     if a.type != _FLOATS[target]:
-        if target == "f64":
-            a = a.cast("fpext", "double")
-        else:
-            a = a.cast("fptrunc", "float") if mode == "rn" else directed("fptrunc", mode, "float", a)
+        a = a.cast("fpext", "double") if target == "f64" else single(mode, a)
     write(e, i.operands[0], a.flushed(i.has("ftz") and target == "f32"), target)
 
 

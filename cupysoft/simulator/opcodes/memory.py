@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..addresses import address, space_of, symbol_address, window
+from ..affine import Affine
+from ..code import LANES
 from ..context import Slot
 from ..lanes import load_lanes, store_lanes
 from ..literals import bits_of, llvm_type
@@ -158,7 +160,36 @@ def within(e: Emitter, value: Value, space: str, size: Slot) -> Value:
     return e.map("icmp ult <W x i64> {0}, {1}", offset, e.splat("i64", e.hoisted(size)))
 
 
-@opcode("prefetch", "prefetchu", "discard", "applypriority", "pmevent", "setmaxnreg", "griddepcontrol", "createpolicy")
+@opcode("prefetch")
+def prefetch(e: Emitter, instruction: Instruction) -> None:
+    """``prefetch``: a hint to the CPU, too; addresses that are checked are not its own."""
+    (source,) = instruction.operands
+    if space_of(instruction) != "global" or e.checks.enabled or instruction.predicate is not None:
+        return
+    place = address(e, source)
+    if isinstance(place, Affine):
+        ends = range(0, LANES * abs(place.step), max(_LINE, abs(place.step)))
+        starts = [e.code.scalar(f"add i64 {place.base}, {at if place.step > 0 else -at}") for at in ends]
+    else:
+        # Lanes that lie side by side are not far from one of these.
+        lanes = [*range(0, LANES, _LINE // 8), LANES - 1]
+        starts = [
+            e.code.strip(lane // e.W, f"extractelement <{e.W} x i64> {place[lane // e.W]}, i32 {lane % e.W}")
+            for lane in lanes
+        ]
+    level = 3 if instruction.has("L1") else 2
+    e.module.declare("declare void @llvm.prefetch.p0(ptr, i32, i32, i32)")
+    e.code.flush()
+    for start in starts:
+        pointer = e.code.line(f"inttoptr i64 {start} to ptr")
+        e.code.effect(f"call void @llvm.prefetch.p0(ptr {pointer}, i32 0, i32 {level}, i32 1)")
+
+
+#: Bytes that the caches of a CPU move at once.
+_LINE = 64
+
+
+@opcode("prefetchu", "discard", "applypriority", "pmevent", "setmaxnreg", "griddepcontrol", "createpolicy")
 def hint(e: Emitter, instruction: Instruction) -> None:
     """Instructions that only hint; ``createpolicy`` gives a policy that nobody looks at."""
     if instruction.opcode == "createpolicy":

@@ -75,7 +75,17 @@ def _made_odd(result: Vector, inexact: Vector, larger: Vector) -> Vector:
 
 def narrow_double(x: Vector, kind: str, mode: str = "rn") -> Vector:
     """Round a float64 to an ``i16`` of the format `kind`, once."""
+    if kind == "f16" and mode == "rn":
+        # What float32 cannot hold is gathered in the lowest bit that it keeps. That a subnormal float32 has fewer bits
+        # does not matter: all of them are 0 in float16.
+        bits = x.integer()
+        kept = bits & ~_CUT | ((bits & _CUT) + _CUT) & (_CUT + 1)
+        return narrow(kept.real().cast("fptrunc", "float"), kind)
     return narrow(odd_float(x), kind, mode)
+
+
+#: The bits of a float64 that a float32 does not have.
+_CUT = (1 << 29) - 1
 
 
 def fused(a: Vector, b: Vector, c: Vector, kind: str) -> Vector:

@@ -1,6 +1,7 @@
 """Operations in the rounding modes other than to nearest.
 
-Sums and products of float32 are computed exactly, as two float64 numbers, and then rounded.
+Sums and products of float32 are computed exactly, as two float64 numbers, and then rounded; what has been rounded to
+nearest goes to its neighbour where that is asked for.
 For all else LLVM's constrained intrinsics obey the machine's rounding mode, which a small
 function sets and puts back; that takes longer. Both are exact for every operand, subnormal
 results and overflow included.
@@ -16,7 +17,7 @@ from .vector import Vector, select
 if TYPE_CHECKING:
     from ..ptx import Instruction
 
-__all__ = ["arithmetic", "directed", "mode_of"]
+__all__ = ["arithmetic", "directed", "mode_of", "single"]
 
 #: Rounding modes as ``llvm.set.rounding`` numbers them.
 _MODES = {"rz": 0, "rn": 1, "rp": 2, "rm": 3}
@@ -59,16 +60,32 @@ def _through_double(name: str, mode: str, a: Vector, b: Vector, *addend: Vector)
     rest = total - value
     if error is not None:  # far below `rest`, unless that is zero: the sum has the right sign
         rest = rest + error
+    return _towards(mode, nearest, rest, value)
+
+
+def _towards(mode: str, nearest: Vector, rest: Vector, value: Vector) -> Vector:
+    """Take the neighbour of `nearest`, whose value is `value`, where `rest`, what it lacks, lies on the other side."""
     bits = nearest.integer()
     if mode == "rp":
         return (bits + select(rest.compare("ogt", 0.0), bits.ashr(31) | 1, 0)).real()
     return (bits - (rest * value).compare("olt", 0.0).to("i32")).real()
 
 
+def single(mode: str, a: Vector) -> Vector:
+    """Round float64 to float32."""
+    if mode == "rm":
+        return -single("rp", -a)
+    nearest = a.cast("fptrunc", "float")
+    if mode == "rn":
+        return nearest
+    value = nearest.cast("fpext", "double")
+    return _towards(mode, nearest, a - value, value)
+
+
 def directed(name: str, mode: str, result: str, *operands: Vector) -> Vector:
     """Compute the constrained operation `name` to the type `result` in a rounding mode.
 
-    `name` may also be a conversion: ``fptrunc``, ``sitofp``, ``uitofp``.
+    `name` may also be a conversion: ``sitofp``, ``uitofp``.
     """
     e = operands[0].emitter
     source = operands[0].type
