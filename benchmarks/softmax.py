@@ -2,8 +2,8 @@
 
 On a machine with a GPU: milliseconds, GB/s and the share of the device's own copy bandwidth, for a grid of row lengths,
 dtypes and axes; exact and fast, beside cupyx.scipy.special and, where installed, PyTorch. On one without: NumPy arrays,
-by the kernels on the CPU and by the host path alone, beside SciPy and, where installed, PyTorch, in float32 and
-float64, measured alternately in one process, with the ratios.
+by the kernels on the CPU and by the host path alone, beside SciPy and, where installed, PyTorch (both get float32 where
+we get 16 bits), measured alternately in one process, with the ratios.
 
     python -m benchmarks.softmax [--json results.json] [--quick] [--functions softmax,logsumexp]
 """
@@ -27,6 +27,7 @@ FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
 ELEMENTS = 1 << 25  # of a GPU array: far larger than its caches
 LENGTHS = (16, 33, 128, 1000, 1024, 4096, 4097, 16384, 65536, 1 << 20)
 SHORT_LENGTHS = (33, 1024, 4097, 65536)
+HOST_DTYPES = ("float16", "bfloat16", "float32", "float64")
 HOST_SHAPES = ((2000, 4096), (200_000, 10), (8, 1_000_000), (64, 1000), (1, 10))
 
 
@@ -53,38 +54,38 @@ def host_rows(functions: list[str], *, quick: bool) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
     for function in functions:
         for shape in HOST_SHAPES[: 1 if quick else None]:
-            for axis in (1, 0) if shape[0] > 1 else (1,):
+            for axis in (1, 0, None) if shape[0] > 1 else (1,):
                 x = rng.normal(0, 5, shape)
-                calls = {
-                    f"{name} {dtype}": call
-                    for dtype in ("float32", "float64")
-                    for name, call in host_calls(function, x.astype(dtype), axis).items()
-                }
-                best = alternately(calls, repeats=3 if quick else 7)
-                row: dict[str, Any] = {"function": function, "shape": list(shape), "axis": axis}
-                row |= {f"{name} ms": 1e3 * seconds for name, seconds in best.items()}
-                for dtype in ("float32", "float64"):
-                    row[f"{dtype}: ours / scipy"] = best[f"ours {dtype}"] / best[f"scipy {dtype}"]
-                rows.append(row)
+                for dtype in HOST_DTYPES:
+                    best = alternately(host_calls(function, x, dtype, axis), repeats=3 if quick else 7)
+                    row: dict[str, Any] = {"function": function, "shape": list(shape), "axis": axis, "dtype": dtype}
+                    row |= {f"{name} ms": 1e3 * seconds for name, seconds in best.items()}
+                    peers = [name for name in best if name not in ("ours", "host")]
+                    row |= {f"ours / {name}": best["ours"] / best[name] for name in peers}
+                    rows.append(row)
     return rows
 
 
-def host_calls(function: str, x: Any, axis: int) -> dict[str, Callable[[], Any]]:
-    """Give the calls to compare: what a user gets, the host path alone, SciPy's, PyTorch's where it is installed."""
-    ours = functools.partial(getattr(cupysoft, function), x, axis=axis)
+def host_calls(function: str, x: Any, dtype: str, axis: int | None) -> dict[str, Callable[[], Any]]:
+    """Give the calls to compare: what a user gets, the host path alone, SciPy's, PyTorch's where it is installed.
+
+    The peers get float32 where we get 16 bits.
+    """
+    ours = functools.partial(getattr(cupysoft, function), x.astype(named_dtype(dtype)), axis=axis)
 
     def host() -> Any:
         with cpu.only("host"):
             return ours()
 
-    theirs = functools.partial(getattr(scipy.special, function), x, axis=axis)
+    given = x.astype(dtype if dtype == "float64" else "float32")
+    theirs = functools.partial(getattr(scipy.special, function), given, axis=axis)
     calls: dict[str, Callable[[], Any]] = {"ours": ours, "host": host, "scipy": theirs}
     try:
         import torch
     except ImportError:
         return calls
-    tensor = torch.from_numpy(x)
-    return calls | {"torch": lambda: getattr(torch, function)(tensor, dim=axis)}
+    tensor = torch.from_numpy(given if axis is not None else given.reshape(-1))
+    return calls | {"torch": lambda: getattr(torch, function)(tensor, dim=axis or 0)}
 
 
 def gpu_rows(cupy: Any, functions: list[str], *, quick: bool) -> list[dict[str, Any]]:
