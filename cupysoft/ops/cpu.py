@@ -28,8 +28,9 @@ Way: TypeAlias = Literal["host", "kernels"]
 # Arrays of fewer elements are done sooner by `host` (benchmarks/softmax.py).
 _LEAST_ELEMENTS = 1 << 15
 
-# Elements of rows in doubt that are copied at a time.
+# Elements of rows in doubt that are copied at a time, and from how many on kernels look at them before `host` does.
 _SETTLED_ELEMENTS = 1 << 20
+_WIDE_ELEMENTS = 1 << 20
 
 _chosen: ContextVar[Way | None] = ContextVar("cupysoft.ops.cpu", default=None)
 _plan = functools.lru_cache(1024)(loops)
@@ -78,9 +79,12 @@ def computed(name: str, x: Any, axes: tuple[int, ...], out: Any) -> bool:
     except MissingDependencyError:  # no compiler, and this kernel is not in the cache
         return False
     found = np.flatnonzero(is_open)
+    whole = found.size == rows.rows and address(source) != address(target)
+    if whole:
+        found = _left_by_two_words(device, name, rows, source, target)
     at_once = max(1, _SETTLED_ELEMENTS // rows.columns)
     for begin in range(0, found.size, at_once):
-        _settle(name, rows, found[begin : begin + at_once], source, target)
+        _settle(None if whole else device, name, rows, found[begin : begin + at_once], source, target)
     if target is not out:
         out[...] = target
     return True
@@ -112,8 +116,8 @@ def _device() -> Any | None:
         return Device(check=False) if available() else None
 
 
-def _settle(name: str, rows: Layout, found: Any, x: Any, out: Any) -> None:
-    """Compute rows that were left open."""
+def _settle(device: Any | None, name: str, rows: Layout, found: Any, x: Any, out: Any) -> None:
+    """Compute rows that were left open; without a device, by the tiers of `host` alone."""
     batch = [axis.size for axis in rows.batch] or [1]
     where = np.unravel_index(found, batch)
     taken = _as_rows(x, rows, 0)[where]
@@ -121,12 +125,41 @@ def _settle(name: str, rows: Layout, found: Any, x: Any, out: Any) -> None:
     place = _as_rows(out, rows, 1)
     if name == "LogSumExp":
         results = np.empty(len(found), out.dtype)
-        host.logsumexp(lines, (1,), None, results, None)
+        _decide(device, name, lines, results)
         place[(*where, *(0 for _ in rows.reduced))] = results
     else:
         results = np.empty_like(lines)
-        (host.log_softmax if name == "LogSoftmax" else host.softmax)(lines, (1,), results)
+        _decide(device, name, lines, results)
         place[where] = results.reshape(taken.shape)
+
+
+def _decide(device: Any | None, name: str, lines: Any, results: Any) -> None:
+    """Compute rows that lie one after the other."""
+    left: Any = slice(None)
+    if device is not None:
+        left = _left_by_two_words(device, name, rows_of(name, lines, (1,), results), lines, results)
+        if not left.size:
+            return
+    decided = results[left]
+    if name == "LogSumExp":
+        host.logsumexp(lines[left], (1,), None, decided, None)
+    else:
+        (host.log_softmax if name == "LogSoftmax" else host.softmax)(lines[left], (1,), decided)
+    results[left] = decided
+
+
+def _left_by_two_words(device: Any, name: str, rows: Layout, x: Any, out: Any) -> Any:
+    """Compute many elements by kernels that are hardly ever in doubt; give the rows that are left, or all if few."""
+    everything = np.arange(rows.rows)
+    if x.size < _WIDE_ELEMENTS or x.itemsize == 8:
+        return everything
+    plan = _plan(name, rows, x.dtype, device.arch, wide=True)
+    is_open = np.empty(rows.rows, np.int32)
+    try:
+        run(plan, {"x": x, "out": out, "open": is_open}, device)  # type: ignore[arg-type]  # rows no longer than before
+    except MissingDependencyError:
+        return everything
+    return np.flatnonzero(is_open)
 
 
 def _as_rows(array: Any, rows: Layout, number: int) -> Any:

@@ -78,9 +78,8 @@ struct Machine<double> {
     __device__ static __forceinline__ double tail(double r) { return exp_tail_narrow(r); }
 };
 
-// Plain operations, by overloading, for code that serves both types.
+// For code that serves both types; several.cuh has that of float64.
 __device__ __forceinline__ float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
-__device__ __forceinline__ double fused(double a, double b, double c) { return __fma_rn(a, b, c); }
 
 template <typename A>
 __device__ __forceinline__ A exp2_of(A x) {

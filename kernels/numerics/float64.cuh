@@ -2,6 +2,7 @@
 // and ask nothing else about numbers, so that another arithmetic can stand in its place. It gives
 //
 //   Term, term(x, m)            exp(x - m), in as many words as an element keeps
+//   terms(x, m, term)           term of several elements at once
 //   push(sum, terms)            terms joined to a sum, which is two words
 //   rescaled(sum, from, to)     a sum at the anchor `from` seen from the anchor `to`
 //   Share, share(sum, columns)  what the quotient by a sum needs, and its error
@@ -11,7 +12,8 @@
 //   log_words(count, rest, columns)         log(count + rest) in two words, and a bound of its error
 //
 //   Float64Arithmetic<T> is    narrow, a term one word good to 1.75 u (u = 2^-53), for results of 16 and 32 bits
-//                              wide, a term two words good to 2^-86, times 2^PAIR_LIFT, for float64
+//                              wide, a term two words good to 2^-86, times 2^PAIR_LIFT, for float64; for shorter types
+//                              where narrow left a long row in doubt (loops.cu)
 //   Pairs                      what wide is made of, for the second tier of short types too
 //
 // term and of_difference are shorter for rows that are NEAR: none of their elements is NaN, more than NEAR_ABOVE above m,
@@ -45,6 +47,8 @@ __device__ __forceinline__ double tree(const double* number) {
 // to one thread, and once where these join. One more makes up for additions: a thread adds 2^8 terms at most, and loses
 // 2^-106 times the square of that.
 __device__ __forceinline__ double moves(double columns) { return __fma_rn(columns, 0x1p-17, 35.0); }
+// The columns to name for a sum that moved so often, or lost as much as that, but not more.
+__device__ __forceinline__ double columns_of_moves(double count) { return __dmul_rn(__dsub_rn(count, 35.0), 0x1p+17); }
 
 // Two words, of whatever type the elements are.
 struct Pairs {
@@ -125,12 +129,17 @@ struct Arithmetic64 : TakesFloat64 {
     // No term overflows with its lift, nor does a sum; with NORMAL_SPREAD no result is subnormal.
     static constexpr double NEAR_ABOVE = 256.0;
     static constexpr double NEAR_BELOW = -PAIR_LOWEST;
-    static constexpr double NEAR_SIZE = 0x1p+52;
+    static constexpr double NEAR_SIZE = Element<T>::BITS == 64 ? 0x1p+52 : 0x1p+23;
     static constexpr double NORMAL_SPREAD = 512.0;
 
     template <bool NEAR = false>
     __device__ static __forceinline__ Two term(double x, double m) {
         return exp_pair<NEAR>(two_sum(x, -m), COUNTING && x > negative_infinity());
+    }
+    template <bool NEAR, int COUNT>
+    __device__ static __forceinline__ void terms(const double (&x)[COUNT], double m, Two (&result)[COUNT]) {
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) result[i] = term<NEAR>(x[i], m);
     }
 
     template <int COUNT>
@@ -143,10 +152,10 @@ struct Arithmetic64 : TakesFloat64 {
     }
 
     __device__ static __forceinline__ Share share(Two sum, double columns) { return Pairs::share(sum, columns); }
-    template <bool NEAR = false>
-    __device__ static __forceinline__ T quotient(Two term, const Share& share, Doubt& doubt) {
+    template <bool NEAR = false, typename DOUBTS>
+    __device__ static __forceinline__ T quotient(Two term, const Share& share, DOUBTS& doubt) {
         bool sure;
-        const double result = Pairs::quotient<NEAR>(term, share, format_of<T>(), sure);
+        const double result = Pairs::quotient<NEAR && Element<T>::BITS == 64>(term, share, format_of<T>(), sure);
         doubt.add(!sure);
         return Element<T>::round(result);
     }
@@ -157,8 +166,8 @@ struct Arithmetic64 : TakesFloat64 {
     __device__ static __forceinline__ LogPair log_words(double count, Two rest, double columns) {
         return log(count, rest, columns);
     }
-    template <bool NEAR = false>
-    __device__ static __forceinline__ T of_difference(double x, double m, const LogPair& log, Doubt& doubt) {
+    template <bool NEAR = false, typename DOUBTS>
+    __device__ static __forceinline__ T of_difference(double x, double m, const LogPair& log, DOUBTS& doubt) {
         bool sure;
         const double result = Pairs::of_difference(x, m, log, format_of<T>(), sure);
         doubt.add(!sure);
@@ -178,6 +187,8 @@ struct Arithmetic64<T, COUNTING, false> : TakesFloat64 {
         double inverse;
     };
     using Log = double;
+    // Exponentials whose steps take turns: twice 32 numbers keep a processor busy that has vectors of 8.
+    static constexpr int SIDE_BY_SIDE = 2;
     // The terms that go through one word before they join a sum: at most 2^4.
     static constexpr int JOINED = 16;
 
@@ -190,7 +201,26 @@ struct Arithmetic64<T, COUNTING, false> : TakesFloat64 {
 
     template <bool NEAR = false>
     __device__ static __forceinline__ double term(double x, double m) {
-        return exp_narrow<COUNTING, NEAR>(difference<T, NEAR>(x, m));
+        if constexpr (NEAR) return exp_near(difference<T, true>(x, m).hi);
+        else return exp_narrow<COUNTING>(difference<T>(x, m));
+    }
+    template <bool NEAR, int COUNT>
+    __device__ static __forceinline__ void terms(const double (&x)[COUNT], double m, double (&result)[COUNT]) {
+        if constexpr (NEAR) {
+            constexpr int SIDE = COUNT % SIDE_BY_SIDE == 0 ? SIDE_BY_SIDE : 1;
+#pragma unroll
+            for (int at = 0; at < COUNT; at += SIDE) {
+                Several<SIDE> d;
+#pragma unroll
+                for (int i = 0; i < SIDE; i++) d.of[i] = difference<T, true>(x[at + i], m).hi;
+                d = exp_near(d);
+#pragma unroll
+                for (int i = 0; i < SIDE; i++) result[at + i] = d.of[i];
+            }
+        } else {
+#pragma unroll
+            for (int i = 0; i < COUNT; i++) result[i] = term(x[i], m);
+        }
     }
 
     template <int COUNT>
@@ -210,10 +240,10 @@ struct Arithmetic64<T, COUNTING, false> : TakesFloat64 {
     __device__ static __forceinline__ Share share(Two sum, double) {
         return {__ddiv_rn(1.0, __dadd_rn(sum.hi, sum.lo))};
     }
-    template <bool NEAR = false>
-    __device__ static __forceinline__ T quotient(double term, Share share, Doubt& doubt) {
+    template <bool NEAR = false, typename DOUBTS>
+    __device__ static __forceinline__ T quotient(double term, Share share, DOUBTS& doubt) {
         const double value = __dmul_rn(term, share.inverse);
-        doubt.note<T, NEAR && NEAR_IS_NORMAL>(value);
+        doubt.template note<T, NEAR && NEAR_IS_NORMAL>(value);
         return Element<T>::round(value);
     }
 
@@ -233,8 +263,8 @@ struct Arithmetic64<T, COUNTING, false> : TakesFloat64 {
 
     // 7.8 for the logarithm, 1 for one word of x - m, 1 for the difference, which is not below either: 9.8 for it all. The
     // logarithm may be nothing beside a difference in the middle of two numbers; for x < m it is above 0.
-    template <bool NEAR = false>
-    __device__ static __forceinline__ T of_difference(double x, double m, double log, Doubt& doubt) {
+    template <bool NEAR = false, typename DOUBTS>
+    __device__ static __forceinline__ T of_difference(double x, double m, double log, DOUBTS& doubt) {
         const Two d = difference<T, NEAR>(x, m);
         double value = __dsub_rn(d.hi, log);
         if (Doubt::of<T>(value)) {

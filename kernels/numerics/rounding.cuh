@@ -55,6 +55,27 @@ struct Doubt {
     __device__ __forceinline__ bool any() const { return least <= 2 * DOUBT<T>; }
 };
 
+// The same for a CPU, which has float64 and integers of 64 bits in the same registers, and rather adds 0 than branches.
+struct WholeDoubt {
+    unsigned long long least = ~0ull;
+
+    template <typename T, bool NORMAL = false>
+    __device__ __forceinline__ void note(double v) {
+        const double smallest = __hiloint2double(NORMAL_HIGH<T>, 0);
+        const double placed = NORMAL ? v : __dadd_rn(fabs(v), fabs(v) < smallest ? smallest : 0.0);
+        const unsigned long long bits = __double_as_longlong(placed);
+        least = min(least, (bits << (11 + Element<T>::DIGITS)) - ((1ull << 63) - whole<T>()));
+    }
+    __device__ __forceinline__ void add(bool in_doubt) { least = in_doubt ? 0 : least; }
+
+    template <typename T>
+    __device__ __forceinline__ bool any() const { return least <= 2 * whole<T>(); }
+
+  private:
+    template <typename T>
+    __device__ static constexpr unsigned long long whole() { return static_cast<unsigned long long>(DOUBT<T>) << 32; }
+};
+
 // (hi + low) 2^-LIFT rounded once to a format, where that is not negative; false in `sure` if an error of up to `error`
 // could change it. |low| is at most a few ulps of hi. What is beyond the range is left to Element<T>::round.
 //

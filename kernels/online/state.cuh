@@ -34,19 +34,23 @@ __device__ __forceinline__ float maximum(float a, float b) {
 #endif
 }
 
-// The term of an element; where maxima are counted, theirs is 0.
-template <typename ARITHMETIC, bool NEAR = false, typename COMPARE>
-__device__ __forceinline__ typename ARITHMETIC::Term counted(COMPARE x, typename ARITHMETIC::Anchor anchor,
-                                                             unsigned& count) {
-    const auto value = ARITHMETIC::element(x);
-    const auto term = ARITHMETIC::template term<NEAR>(value, anchor);
+// The term of an element as a sum takes it; where maxima are counted, theirs is 0.
+template <typename ARITHMETIC, typename VALUE>
+__device__ __forceinline__ typename ARITHMETIC::Term but_maxima(typename ARITHMETIC::Term term, VALUE x,
+                                                                typename ARITHMETIC::Anchor anchor, unsigned& count) {
     if constexpr (ARITHMETIC::COUNTS) {
-        const bool is_maximum = value == anchor;
+        const bool is_maximum = x == anchor;
         count += is_maximum;
         return is_maximum ? typename ARITHMETIC::Term{} : term;
     } else {
         return term;
     }
+}
+template <typename ARITHMETIC, typename COMPARE>
+__device__ __forceinline__ typename ARITHMETIC::Term counted(COMPARE x, typename ARITHMETIC::Anchor anchor,
+                                                             unsigned& count) {
+    const auto value = ARITHMETIC::element(x);
+    return but_maxima<ARITHMETIC>(ARITHMETIC::term(value, anchor), value, anchor, count);
 }
 
 // The sum seen from another anchor, from which all elements are below.

@@ -42,8 +42,8 @@ struct Softmax : ElementsOut<T> {
         if (!ordinary) state.l = ARITHMETIC::no_sum();
         return {ARITHMETIC::anchor(state.m), ARITHMETIC::share(state.l, columns), ordinary};
     }
-    template <bool NEAR = false>
-    __device__ static __forceinline__ T of_term(typename ARITHMETIC::Term term, const Row& row, Doubt& doubt) {
+    template <bool NEAR = false, typename DOUBTS>
+    __device__ static __forceinline__ T of_term(typename ARITHMETIC::Term term, const Row& row, DOUBTS& doubt) {
         return ARITHMETIC::template quotient<NEAR>(term, row.share, doubt);
     }
     template <int COUNT>
@@ -51,8 +51,8 @@ struct Softmax : ElementsOut<T> {
                                                     const Row& row, Doubt& doubt) {
         ARITHMETIC::quotients(result, term, row.share, doubt);
     }
-    template <bool NEAR = false, typename X>
-    __device__ static __forceinline__ T of_value(X x, const Row& row, Doubt& doubt) {
+    template <bool NEAR = false, typename X, typename DOUBTS>
+    __device__ static __forceinline__ T of_value(X x, const Row& row, DOUBTS& doubt) {
         return of_term<NEAR>(ARITHMETIC::template term<NEAR>(ARITHMETIC::element(x), row.anchor), row, doubt);
     }
 };
@@ -76,8 +76,8 @@ struct LogSoftmax : ElementsOut<T> {
         return {anchor, ARITHMETIC::log(ordinary ? state.count : 1.0, ordinary ? state.l : Two{0.0, 0.0}, columns), ordinary};
     }
     __device__ static __forceinline__ T of_term(typename ARITHMETIC::Term, const Row&, Doubt&);
-    template <bool NEAR = false, typename X>
-    __device__ static __forceinline__ T of_value(X x, const Row& row, Doubt& doubt) {
+    template <bool NEAR = false, typename X, typename DOUBTS>
+    __device__ static __forceinline__ T of_value(X x, const Row& row, DOUBTS& doubt) {
         return ARITHMETIC::template of_difference<NEAR>(widen(x), row.anchor, row.log_sum, doubt);
     }
 };
@@ -102,8 +102,12 @@ struct LogSumExp {
 
     template <typename VIEW>
     __device__ __forceinline__ void write(const VIEW& view, long long row, State<ARITHMETIC> state) const {
+        write(view, row, state, view.columns);
+    }
+    template <typename VIEW>
+    __device__ __forceinline__ void write(const VIEW& view, long long row, State<ARITHMETIC> state, double columns) const {
         bool sure;
-        const T result = of_state(state, view.columns, sure);
+        const T result = of_state(state, columns, sure);
         sure &= !(options & ALL_OPEN);
         open[row] = !sure;
         if (sure) out[view.template row<1>(row)] = result;

@@ -66,6 +66,16 @@ def test_one_word_of_exp() -> None:
     assert computed(1, "float64 y", "y = exp_narrow(Two{a, 0.0})", np.zeros(1))[0][0] == 1.0
 
 
+def test_one_word_of_exp_near_an_anchor() -> None:
+    """Above it, too, and several side by side."""
+    d = np.concatenate([arguments(-690.0, 0.0), -arguments(-256.0, 0.0)])
+    code = "const Several<2> e = exp_near(Several<2>{{a, a / 2}}); y = e.of[0]; z = e.of[1]; w = exp_near(a)"
+    found, of_half, alone = computed(1, "float64 y, float64 z, float64 w", code, d)
+    assert worst(pairs(found, np.zeros_like(found)), exponentials(d)) <= 1.75 * 2.0**-53
+    assert worst(pairs(of_half, np.zeros_like(found)), exponentials(d / 2)) <= 1.75 * 2.0**-53
+    np.testing.assert_array_equal(found, alone)
+
+
 def test_two_words_of_exp() -> None:
     d = arguments(-790.0, 0.0)
     low = d * np.random.default_rng(0).uniform(-(2.0**-54), 2.0**-54, d.shape)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+from unittest.mock import Mock
 
 import llvmlite
 import numpy as np
@@ -17,13 +18,13 @@ import pytest
 
 import cupysoft
 from cupysoft.arrays import layout
-from cupysoft.ops import cpu
+from cupysoft.ops import cpu, plans_loops
 from cupysoft.ops.device import strides
 from cupysoft.ops.plans_loops import loops
 from cupysoft.runtime.launch import run
 from cupysoft.simulator import Device, machine
 from tests.bits import assert_same_bits
-from tests.near_ties import subnormal_ties
+from tests.near_ties import NEAR_TIES, subnormal_ties
 
 ROOT = Path(__file__).parents[2]
 FUNCTIONS = ("softmax", "log_softmax", "logsumexp")
@@ -97,7 +98,7 @@ def test_rows_that_are_just_near_and_just_not(dtype: str, columns: int) -> None:
     with np.errstate(over="ignore"):
         x = np.concatenate([x, *((x[:1] * np.array(size, "f8")).astype(dtype) for size in (1e3, 1e6, 1e8, 1e16, 1e20))])
     for function in FUNCTIONS:
-        for rows in (x, x[:, ::-1]):
+        for rows in (x, x[:, ::-1].copy()):
             ours, true = both(function, rows, axis=1)
             assert_same_bits(ours, true)
 
@@ -128,6 +129,53 @@ def test_rows_left_open_are_settled(function: str, axis: Any, monkeypatch: pytes
         with cpu.only("kernels"):
             getattr(cupysoft, function)(x, axis=axis, out=x)
         assert_same_bits(x, true[:, ::-1])
+
+
+@pytest.mark.parametrize(("function", "dtype"), [("softmax", "f4"), ("log_softmax", "f2"), ("logsumexp", "f8")])
+def test_long_rows_are_cut_into_parts(function: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plans_loops, "_IN_PARTS", 100)
+    monkeypatch.setattr(plans_loops, "_PART", 32)
+    monkeypatch.setattr(cpu, "_plan", loops)
+    x = normal((9, 1300), dtype)
+    x[1, 70:] = -np.inf  # all of most parts, but not of the first
+    x[2, 500], x[3, 5], x[4, 1200] = np.nan, np.inf, -np.inf
+    x[5] *= 100
+    x[6] = -np.inf
+    x[7, 33] = 60000  # far above all other parts
+    x[8] = 3
+    ours, true = both(function, x, axis=1)
+    assert_same_bits(ours, true)
+    settle = Mock(wraps=cpu._settle)
+    monkeypatch.setattr(cpu, "_settle", settle)
+    for all_open in (False, True) if function != "logsumexp" else ():
+        monkeypatch.setattr(cpu, "_plan", partial(loops, all_open=all_open))
+        out = x.copy()
+        with cpu.only("kernels"):
+            getattr(cupysoft, function)(out, axis=1, out=out)
+        assert_same_bits(out, true)
+        assert [call.args[3].tolist() for call in settle.call_args_list] == [[0, 1, 4, 5, 7, 8]] * all_open
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_many_elements_in_doubt_are_left_to_kernels_in_two_words(
+    function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def only_wide(*arguments: Any, **options: Any) -> Any:
+        return loops(*arguments, **options, all_open=not options.get("wide"))
+
+    monkeypatch.setattr(cpu, "_plan", only_wide)
+    monkeypatch.setattr(cpu, "_WIDE_ELEMENTS", 1)
+    x = normal((24, 90), scale=30.0)
+    x[3, 1:], x[4, 5], x[5, 7], x[6], x[7] = -np.inf, np.inf, np.nan, -np.inf, 2
+    x[8, 5] = x[8].max() - 95  # a subnormal result
+    ties = [row for _, name, _, row in NEAR_TIES if name == "float32"]
+    for line, row in zip(x[9:], ties, strict=False):
+        line[:] = -200  # nothing beside these, and not so far below that rows are not near
+        line[: len(row)] = row
+    before = cpu._device().report.launches  # type: ignore[union-attr]
+    ours, true = both(function, x, axis=1)
+    assert cpu._device().report.launches == before + 2  # type: ignore[union-attr]
+    assert_same_bits(ours, true)
 
 
 @pytest.mark.parametrize(("function", "columns"), [("softmax", 5), ("log_softmax", 100)])
@@ -186,7 +234,7 @@ def test_another_thread_may_be_importing(module: str, monkeypatch: pytest.Monkey
 AT_THE_END = """
 import atexit, threading
 import numpy as np, cupysoft
-from cupysoft.ops import cpu
+from cupysoft.ops import cpu, plans_loops
 
 def late():
     for way in ("kernels", "host"):
