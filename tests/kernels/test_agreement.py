@@ -86,7 +86,7 @@ NARROW = (np.dtype("f2"), BFLOAT16, np.dtype("f4"))
 LONG_IN_NARROW = [((3, 8200), 1), ((3, 12100), 1), ((2, 24072), 1), ((2, 70000), 1), ((5000, 35), 0)]
 
 
-# The types of 16 bits, whose kernels differ in little, take turns.
+# The types of 16 bits, whose kernels differ in little, take turns; and of the functions two at a time.
 @pytest.mark.parametrize(
     ("shape", "axis", "dtype"),
     [
@@ -101,6 +101,8 @@ def test_host_and_kernels_give_the_same_bits(shape: tuple[int, int], axis: int, 
     x = normal(shape, dtype)
     first = NARROW.index(dtype) + LONG_IN_NARROW.index((shape, axis))
     for turn, name in enumerate(OPERATIONS[:3], first):
+        if turn % 3 == 2:
+            continue
         function = getattr(cupysoft, name)
         host = function(x, axis=axis)
         with unchecked(turn, len(NARROW)):

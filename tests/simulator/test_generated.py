@@ -14,7 +14,7 @@ from tests.simulator.generated.kernel import Kernel
 from tests.simulator.generated.strategies import kernels
 
 #: Each example compiles a kernel three times, so there are few of them.
-FEW = max(8, settings.default.max_examples // 2) if settings.default is not None else 8
+FEW = max(6, settings.default.max_examples // 3) if settings.default is not None else 6
 
 
 @settings(max_examples=FEW)
