@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 
@@ -15,6 +16,7 @@ import cupysoft
 from cupysoft import simulator
 from cupysoft.arrays import layout
 from cupysoft.demo import ladder_softmax
+from cupysoft.ops import plans_loops
 from cupysoft.ops.device import alignments
 from cupysoft.ops.ladder import RUNGS
 from cupysoft.ops.plans import logsumexp
@@ -78,8 +80,11 @@ def _doubtful(dtype: Any, columns: int) -> Callable[[], Iterator[Array]]:
     )
 
 
-def _loops(dtype: Any, columns: int, *, in_place: bool = False) -> Callable[[], Iterator[Array]]:
-    """Run the kernels that NumPy arrays have on the CPU; what they leave open is left open."""
+def _loops(dtype: Any, columns: int, *, in_place: bool = False, part: int = 1 << 16) -> Callable[[], Iterator[Array]]:
+    """Run the kernels that NumPy arrays have on the CPU; what they leave open is left open.
+
+    Rows of more than twice the length of a part are cut.
+    """
 
     def call() -> Iterator[Array]:
         device = simulator.current()
@@ -89,7 +94,8 @@ def _loops(dtype: Any, columns: int, *, in_place: bool = False) -> Callable[[], 
             out = x if in_place else device.empty(x.shape[:1] if name == "LogSumExp" else x.shape, x.dtype)
             steps = (1, 0) if name == "LogSumExp" else (columns, 1)
             rows = layout(x.shape, (1,), [(columns, 1), steps])
-            plan = loops(name, rows, x.dtype, device.arch, in_place=in_place)
+            with patch.multiple(plans_loops, _IN_PARTS=2 * part, _PART=part):
+                plan = loops(name, rows, x.dtype, device.arch, in_place=in_place)
             assert plan is not None
             is_open = device.empty(len(x), np.int32)
             if not (in_place and name == "LogSumExp"):
@@ -186,6 +192,8 @@ PROBES = (
     *(Probe(f"rows of 700 in doubt, {dtype}", _doubtful(dtype, 700)) for dtype in ("f2", "f4", "f8")),
     *(Probe(f"loops over {n}, {dtype}", _loops(dtype, n)) for n in (9, 100) for dtype in ("f2", "f4", "f8")),
     *(Probe(f"loops over {n} in place", _loops("f4", n, in_place=True), seed=11) for n in (9, 100)),
+    *(Probe(f"loops over parts of 100, {dtype}", _loops(dtype, 100, part=40)) for dtype in ("f2", "f4", "f8")),
+    Probe("loops over parts of 100 in place", _loops("f4", 100, in_place=True, part=40), seed=13),
     Probe("views", _views),
     *(Probe(f"fast rows of {n}, {dtype}", _fast(dtype, n)) for n in (3, 33, 699, 700, 9000) for dtype in ("f2", "f4")),
     Probe("rows in shared memory", _long("f4", (3, 8200), 1)),
