@@ -192,8 +192,11 @@ PROBES = (
     *(Probe(f"rows of 700 in doubt, {dtype}", _doubtful(dtype, 700)) for dtype in ("f2", "f4", "f8")),
     *(Probe(f"loops over {n}, {dtype}", _loops(dtype, n)) for n in (9, 100) for dtype in ("f2", "f4", "f8")),
     *(Probe(f"loops over {n} in place", _loops("f4", n, in_place=True), seed=11) for n in (9, 100)),
-    *(Probe(f"loops over parts of 100, {dtype}", _loops(dtype, 100, part=40)) for dtype in ("f2", "f4", "f8")),
-    Probe("loops over parts of 100 in place", _loops("f4", 100, in_place=True, part=40), seed=13),
+    *(
+        Probe(f"loops over parts of {part}, {dtype}", _loops(dtype, 100, part=part))
+        for dtype, part in (("f2", 40), ("f4", 2), ("f8", 40))
+    ),
+    Probe("loops over parts of 40 in place", _loops("f4", 100, in_place=True, part=40), seed=13),
     Probe("views", _views),
     *(Probe(f"fast rows of {n}, {dtype}", _fast(dtype, n)) for n in (3, 33, 699, 700, 9000) for dtype in ("f2", "f4")),
     Probe("rows in shared memory", _long("f4", (3, 8200), 1)),
