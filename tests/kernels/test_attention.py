@@ -24,6 +24,7 @@ BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 # Architecture, dtype, precision, and the kernel that is meant.
 FMA = ("sm_75", np.dtype("f4"), "ieee", "attention_fma<float")
 FMA_DOUBLE = ("sm_75", np.dtype("f8"), None, "attention_fma<double")
+FMA_BFLOAT16 = ("sm_75", BFLOAT16, None, "attention_fma<Bfloat16")
 HALF = ("sm_80", np.dtype("f2"), None, "attention_half<Float16")
 HALF_BFLOAT16 = ("sm_90", BFLOAT16, None, "attention_half<Bfloat16")
 WIDE = ("sm_90", np.dtype("f4"), "tf32x3", "attention_wide<Tf32<3>")
@@ -47,8 +48,9 @@ class Family:
         self.rng = np.random.default_rng(0)
 
     def array(self, *shape: int) -> Array:
-        """Normal numbers; rows begin at multiples of 24 elements, however long they are."""
+        """Normal numbers; rows begin at multiples of 24 elements, however long they are, and NaN lies between them."""
         wide = self.rng.normal(size=(*shape[:-1], 24)).astype(self.dtype)
+        wide[..., shape[-1] :] = np.nan
         return wide[..., : shape[-1]]
 
     def call(self, q: tuple[int, ...], k: tuple[int, ...], value_dim: int, **options: Any) -> AttentionCall:
@@ -103,6 +105,11 @@ def test_sizes_and_places(family: Family, device: simulator.Device) -> None:
             continue  # another instantiation, which differs from that of float16 in the type alone
         lengths = {"kv_lengths": np.minimum(places["kv_lengths"], keys)} if "kv_lengths" in places else {}
         family.call((queries, head_dim), (keys, head_dim), value_dim, **{**places, **lengths}).check()
+
+
+@pytest.mark.parametrize("family", [FMA_BFLOAT16], indirect=True, ids=kernel_of)
+def test_types_of_16_bits_without_matrix_units(family: Family, device: simulator.Device) -> None:
+    family.call((5, 7), (33, 7), 24).check()
 
 
 @each_source
