@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +12,10 @@ import pytest
 from flint import arb, ctx
 
 from cupysoft import simulator
-from cupysoft.runtime.compile import compile
 from cupysoft.runtime.sources import source
 from cupysoft.testing import quick_reference
 from cupysoft.testing.trouble import draw
+from tests.kernels.asked import launched
 from tests.kernels.test_rows32 import assert_same, by, seeking_trouble
 
 Integers = npt.NDArray[np.uint64]
@@ -69,10 +70,7 @@ def _digits() -> Iterator[None]:
     ctx.prec = before
 
 
-def launched(kernel: str, threads: int, *arguments: object, seed: int | None = None) -> None:
-    made = compile(source("softmax/rows.cu") + ASKED, name="asked.cu", arch="sm_90")
-    device = simulator.Device(fast=False) if seed is None else simulator.Device(fast=False, seed=seed)
-    device.launch(made, kernel, (1, 1, 1), (threads, 1, 1), [*arguments])
+ask = partial(launched, "softmax/rows.cu", ASKED)
 
 
 def number(term: int) -> arb:
@@ -92,7 +90,7 @@ def test_terms_keep_their_bound(m: float) -> None:
     x = np.concatenate([*chosen, small, [m, m - 107.2, -np.inf]]).astype(np.float32)
     x = x[x <= np.float32(m)][:128]
     term = np.empty(len(x), np.uint64)
-    launched("terms", 128, x, np.float32(m), term, np.int32(len(x)))
+    ask("terms", 128, x, np.float32(m), term, np.int32(len(x)))
     least = float(np.float32(m - shift) - np.float32(107))
     power = int(np.floor(np.rint((m - shift) * 1024 / np.log(2)) / 1024))
     for each, found in zip(x.tolist(), term.tolist(), strict=True):
@@ -108,7 +106,7 @@ def test_sums_lose_next_to_nothing(spread: int) -> None:
     terms |= rng.integers(0, spread + 1, 512).astype(np.uint64)
     terms[rng.integers(512)] &= ~np.uint64(255)
     sums, exponent = np.empty(3, np.uint64), np.empty(1, np.int32)
-    launched("totals", 32, terms, sums, exponent)
+    ask("totals", 32, terms, sums, exponent)
     true = sum(map(number, terms.tolist()), arb(0))
     high, low, inverse = sums.tolist()
     assert 0 <= float((true - (arb(high) * 2**32 + arb(low)) / arb(2) ** 78) * arb(2) ** 78) <= 512
@@ -121,7 +119,7 @@ def test_inverses_keep_their_bound_whatever_the_first_guess(seed: int | None) ->
     ends = [2**46, 2**46 + 1, 2**47 - 1, 2**63 - 1, 2**63, 2**46 - 2**35]
     high = np.array([*ends, *rng.integers(2**46, 2**63, 122)], np.uint64)
     inverse = np.empty(128, np.uint64)
-    launched("inverses", 128, high, inverse, seed=seed)
+    ask("inverses", 128, high, inverse, seed=seed)
     for a, b in zip(high.tolist(), inverse.tolist(), strict=True):
         true = arb(2) ** (63 + a.bit_length()) / (arb(a) + arb(12345) / arb(2) ** 32)
         assert b >= 2**63
@@ -145,7 +143,7 @@ def test_quotients_are_rounded_and_near_ties_are_in_doubt() -> None:
         terms[i] = int(float(near))
     terms = terms & ~np.uint64(255) | below.astype(np.uint64)
     result, doubted = np.empty(1024, np.float32), np.empty(1024, np.int32)
-    launched("quotients", 1024, terms, np.uint64(inverse), np.int32(exponent), result, doubted)
+    ask("quotients", 1024, terms, np.uint64(inverse), np.int32(exponent), result, doubted)
     for term, found, doubt in zip(terms.tolist(), result.tolist(), doubted.tolist(), strict=True):
         ends = [number(term) * scale * (1 + each * 2.2 * UNIT) for each in (-1, 1)]
         with np.errstate(under="ignore"):

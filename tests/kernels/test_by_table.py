@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +13,10 @@ import pytest
 from flint import arb, ctx
 
 from cupysoft import simulator
-from cupysoft.runtime.compile import compile
 from cupysoft.runtime.sources import source
 from cupysoft.testing import quick_reference
 from cupysoft.testing.trouble import draw
+from tests.kernels.asked import launched
 from tests.kernels.test_rows32 import assert_same, by, seeking_trouble
 
 Doubles = npt.NDArray[np.float64]
@@ -56,9 +57,7 @@ def _digits() -> Iterator[None]:
     ctx.prec = before
 
 
-def launched(kernel: str, threads: int, *arguments: object) -> None:
-    made = compile(source("softmax/rows32.cu") + ASKED, name="asked.cu", arch="sm_90")
-    simulator.Device(fast=False).launch(made, kernel, (1, 1, 1), (threads, 1, 1), [*arguments])
+ask = partial(launched, "softmax/rows32.cu", ASKED)
 
 
 def shift_of(m: float) -> float:
@@ -76,7 +75,7 @@ def test_terms_keep_their_bound(m: float) -> None:
     x = np.concatenate([*chosen, small, [m - 107.2, -np.inf]]).astype(np.float32)
     x = x[x <= np.float32(m)][:128]
     term = np.empty(len(x))
-    launched("terms", 128, x, np.float32(m), term, np.int32(len(x)))
+    ask("terms", 128, x, np.float32(m), term, np.int32(len(x)))
     least = float(np.float32(m - shift_of(m)) - np.float32(107))
     for each, found in zip(x.tolist(), term.tolist(), strict=True):
         # The difference is exact; what is far below counts as if it were 107 below the maximum.
@@ -106,7 +105,7 @@ def test_sums_keep_their_bound(spread: float, m: float) -> None:
     below[rng.integers(4096)] = 0
     terms = np.exp(m - shift_of(m) - below)
     sums = np.empty(3)
-    launched("totals", 32, terms, np.float32(m), sums)
+    ask("totals", 32, terms, np.float32(m), sums)
     true = sum((arb(each) for each in terms.tolist()), arb(0))
     # 8 terms go through three additions; nothing else is lost.
     assert abs((arb(sums[0]) + arb(sums[1])) / true - 1) < 3 * U
@@ -118,7 +117,7 @@ def test_sums_lose_nothing_but_in_a_tree() -> None:
     rng = np.random.default_rng(3)
     terms = rng.integers(1, 2**40, 4096) * 2.0 ** -rng.integers(40, 44)
     sums = np.empty(3)
-    launched("totals", 32, terms, np.float32(0), sums)
+    ask("totals", 32, terms, np.float32(0), sums)
     assert arb(sums[0]) + arb(sums[1]) == sum((arb(each) for each in terms.tolist()), arb(0))
 
 
