@@ -39,9 +39,10 @@ struct SlicedTerm {
 // The first limbs of a fraction, or with limbs of zero behind it.
 template <int N, int M>
 __device__ __forceinline__ Limbs<N> resized(const Limbs<M>& a) {
-    Limbs<N> result;
+    constexpr int LEFT_OUT = M > N ? M - N : 0;
+    Limbs<N> result = {};
 #pragma unroll
-    for (int i = 0; i < N; i++) result.w[i] = i + M - N >= 0 ? a.w[i + M - N >= 0 ? i + M - N : 0] : 0;
+    for (int i = LEFT_OUT; i < M; i++) result.w[i + N - M] = a.w[i];
     return result;
 }
 

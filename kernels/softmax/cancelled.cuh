@@ -73,13 +73,11 @@ __device__ __forceinline__ void add_product(Window<PARTS>& window, int part, Exp
     }
 }
 
-// One walk of columns begin .. end - 1. `unit` is added to the sum once, by who has the first column.
+// One walk of columns begin .. end - 1.
 template <typename TEAM, typename TERMS>
-__device__ __forceinline__ Walked<TERMS::PARTS> walked(const TERMS& terms, long long begin, long long end, Level top,
-                                                       double unit) {
+__device__ __forceinline__ Walked<TERMS::PARTS> walked(const TERMS& terms, long long begin, long long end, Level top) {
     Walked<TERMS::PARTS> walk = {};
     walk.lower = lowest_level();
-    if (begin + TEAM::rank() == 0) walk.window.add(0, unit, LEVEL_BIT + height({0.0, 0}, top));
 #pragma unroll 1
     for (long long column = begin + TEAM::rank(); column < end; column += TEAM::SIZE) terms.add(walk, column, top);
     return TEAM::template reduce<SumOfWindows>(walk);
@@ -146,7 +144,8 @@ __device__ __forceinline__ Walked<PARTS> gathered(const SavedWalks<PARTS>& saved
     return TEAM::template reduce<SumOfWindows>(walk);
 }
 
-// A logarithm so near 0 has too few bits left: the sum is 1 within 2^-39, and what it differs by is summed instead.
+// A logarithm so near 0 has too few bits left: the sum is 1 within 2^-39, or -1, and what it differs by is summed instead.
+// For that a window that begins at 2^-35 is enough: what lies above it, 1 itself, is left off.
 constexpr double NEARLY_ONE = 0x1p-40;
 __device__ __forceinline__ Level beside_one() { return {0.0, -38 - (LONGEST - LEVEL_BIT)}; }
 

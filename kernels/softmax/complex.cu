@@ -80,7 +80,7 @@ __global__ void __launch_bounds__(32 * WEIGHTED_WARPS, 1)
     const Level top = {open[share.row], static_cast<int>(open[view.rows + share.row])};
     if (top.far == top.far) {  // all threads see the same
         const Row row(x, b, view, share.row);
-        const auto walk = walked<Team>(ComplexTerms<T, WEIGHTED, VIEW>{row}, share.begin, share.end, top, 0.0);
+        const auto walk = walked<Team>(ComplexTerms<T, WEIGHTED, VIEW>{row}, share.begin, share.end, top);
         const SavedWalks<2> saved{walks, view.rows * parts};
         if (Team::rank() == 0) saved.set(share.row * parts + share.part, walk);
     }

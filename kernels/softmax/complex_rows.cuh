@@ -210,12 +210,12 @@ constexpr double PI = 0x1.921fb54442d18p+1;
 template <typename TEAM, typename TERMS>
 __device__ __forceinline__ ComplexOutcome refined(const TERMS& terms, long long columns, Level top, Walked<2> walk,
                                                   bool walk_made) {
-    double unit = 0.0;
+    bool beside = false;   // the sum is 1 and what is found
     bool on_axis = false;  // all is known but on which side of the negative axis the sum lies
     ComplexOutcome result = outcome_of_nothing();
 #pragma unroll 1
     while (true) {
-        if (!walk_made) walk = walked<TEAM>(terms, 0, columns, top, unit);
+        if (!walk_made) walk = walked<TEAM>(terms, 0, columns, top);
         walk_made = false;
         const int length = on_axis ? walk.window.length_of(1) : walk.window.length();
         if (laid_lower(walk, length, top)) continue;
@@ -224,7 +224,7 @@ __device__ __forceinline__ ComplexOutcome refined(const TERMS& terms, long long 
             return result;
         }
         const auto found = found_sum<TERMS::WORDS>(walk, length, top);
-        if (unit != 0.0) {
+        if (beside) {
             // d - d^2 / 2, the logarithm of 1 + d, for d below 2^-39; what d^3 adds is below 2^-79 of it.
             const int power = length == 0 ? -2000 : max(height(found.level, {0.0, 0}), -2000);
             const Number words = {found.words[0].w[0], found.words[1].w[0]};
@@ -239,7 +239,7 @@ __device__ __forceinline__ ComplexOutcome refined(const TERMS& terms, long long 
         on_axis = walk.window.negative(0) && length_of_im <= UNITS && laid_lower(walk, length_of_im, top);
         if (on_axis) continue;
         if (!(larger_part(result.log) < NEARLY_ONE)) return result;
-        unit = -1.0;
+        beside = true;
         top = beside_one();
     }
 }

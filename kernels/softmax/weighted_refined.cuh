@@ -78,7 +78,7 @@ __device__ __forceinline__ Refined refined(const TERMS& terms, long long columns
     double unit = 0.0;
 #pragma unroll 1
     while (true) {
-        if (!walk_made) walk = walked<TEAM>(terms, 0, columns, top, unit);
+        if (!walk_made) walk = walked<TEAM>(terms, 0, columns, top);
         walk_made = false;
         const int length = walk.window.length();
         if (laid_lower(walk, length, top)) continue;

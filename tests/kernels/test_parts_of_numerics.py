@@ -1,4 +1,4 @@
-"""Small functions that the tiers rest on: sums and roundings in fixed point, angles, fingerprints, one rounding."""
+"""Small functions that the tiers rest on: states, sums and roundings in fixed point, angles, fingerprints."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from cupysoft import simulator
+from tests.kernels.asked import launched
 from tests.kernels.plans_for import BFLOAT16, Array
 from tests.kernels.test_kernel_numerics import computed
 
@@ -115,3 +116,39 @@ def test_fingerprints_of_what_cancels() -> None:
     assert three.all()
     assert np.array_equal(apart, (b == 0) | (x == x + 1e-3))
     assert small[b != 2147483647.0].all()
+
+
+# Each lane pushes its numbers one by one; then a warp joins what its lanes have.
+STATES = """
+using Counting = Float64Arithmetic<float, true>;
+__device__ void keep(double* out, State<Counting> state)
+{
+    const double words[] = {state.m, state.l.hi, state.count};
+    for (int i = 0; i < 3; i++) out[i] = words[i];
+}
+extern "C" __global__ void states(const float* x, int count, double* own, double* all)
+{
+    State<Counting> state = identity<Counting>();
+    for (int i = 0; i < count; i++) {
+        const float next[1] = {x[count * threadIdx.x + i]};
+        push(state, next);
+    }
+    keep(own + 3 * threadIdx.x, state);
+    state = joined<WarpTeam<32>>(state);
+    keep(all + 3 * threadIdx.x, state);
+}
+"""
+
+
+def test_states_count_their_maxima_apart() -> None:
+    """However they come, before others and after them; what is kept of the sum is the rest."""
+    x = np.array(
+        [[2, 0, 2, -3, 2], [-1, 2, 2, -2, 1], [0, 0, -np.inf, -1, 0], [-np.inf, 2, -np.inf, -np.inf, 2]] * 8, "f4"
+    )
+    own, every = np.empty((2, 32, 3))
+    launched("online/teams.cuh", STATES, "states", 32, x, np.int32(x.shape[1]), own, every)
+    for row, (m, rest, count) in zip(x.astype("f8"), own, strict=True):
+        assert (m, count) == (row.max(), np.count_nonzero(row == row.max()))
+        assert rest == pytest.approx(np.exp(row[row < m] - m).sum(), rel=1e-15)
+    assert (every == every[0]).all()
+    assert every[0].tolist() == [2.0, pytest.approx(np.exp(x[x < 2].astype("f8") - 2).sum(), rel=1e-14), 56.0]

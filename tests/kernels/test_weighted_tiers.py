@@ -125,6 +125,11 @@ CASES: list[tuple[list[float], list[float]]] = [
     ([0, -1e19], [1, 1]),
     ([0, -1e19], [1, -1]),
     ([0, 5, 5, -3000], [1, 2, -2, 1]),
+    # The first window on what is left beside 1 holds little of it, and more lies far below.
+    ([0, 0, 0], [1, 2.0**-300, 2.0**-800]),
+    # So near that the second tier sees no difference from 1, though its exponentials are rounded.
+    ([1e-300, 0, -1e-300, 0], [1, -2, 1, 1]),
+    ([1e-300, 0, -1e-300, 0], [-1, 2, -1, 1]),
     # One term: a number, or its logarithm.
     ([5e-324], [-1]),
     ([1e-300], [1]),
@@ -177,6 +182,8 @@ SEEN_BY_ONE = [
     ([0, 0, 0, 0], [-LEAST, HIGH, -HIGH, 1]),
     ([5, 0, 0, 0], [LEAST, HIGH, -HIGH, 1]),
     ([0, 0, 0, 0, 0, 0], [2.0**150, -(2.0**150), -LEAST, 2.0**550, -(2.0**550), 1]),
+    # Nothing but an error is left of what cancels, and it moves as far.
+    ([1e-300, 0, -1e-300, 0, 0, 0], [-1, 2, -1, 2.0**800, -(2.0**800), 1]),
 ]
 
 
