@@ -6,8 +6,8 @@ __device__ __forceinline__ Level from_lane(const Level& value, int distance) {
     return {from_lane(value.far, distance), from_lane(value.near, distance)};
 }
 
-// What the second tier finds: a logarithm, the sign of the sum, and what the logarithm may be off by. rounds_to_zero: a
-// logarithm that is so near 0 that nothing but its sign is left in any type.
+// What the second tier finds: a logarithm, the sign of the sum, and what the logarithm may be off by, 0 if it is exact.
+// rounds_to_zero: a logarithm that is so near 0 that nothing but its sign is left in any type.
 struct Refined {
     Two log;
     double sign;
@@ -95,7 +95,8 @@ __device__ __forceinline__ Refined refined(const TERMS& terms, long long columns
         const bool known = missed < 0x1p-10;
         if (unit != 0.0) {
             const Two log = log_beside_one(scale(found.words[0], -unit), found.level);
-            const double error = __dmul_rn(fabs(log.hi), __dadd_rn(missed, BESIDE_ONE_ERROR));
+            // Not 0 where the product vanishes: that stands for what is exact.
+            const double error = __fma_rn(fabs(log.hi), __dadd_rn(missed, BESIDE_ONE_ERROR), 0x1p-1074);
             return {log, -unit, known ? error : positive_infinity(), known && height(found.level, {0.0, 0}) < NOTHING};
         }
         const double sign = found.words[0].w[0] < 0.0 ? -1.0 : 1.0;

@@ -127,6 +127,9 @@ CASES: list[tuple[list[float], list[float]]] = [
     ([0, 5, 5, -3000], [1, 2, -2, 1]),
     # The first window on what is left beside 1 holds little of it, and more lies far below.
     ([0, 0, 0], [1, 2.0**-300, 2.0**-800]),
+    # Ties of numbers so small that an error of them vanishes; what decides is half the square of the number.
+    ([0, 0, 0], [1, 2.0**-1000 + 2.0**-1052, 2.0**-1053]),
+    ([0, 0, 0], [1, -(2.0**-1000), -(2.0**-1053)]),
     # So near that the second tier sees no difference from 1, though its exponentials are rounded.
     ([1e-300, 0, -1e-300, 0], [1, -2, 1, 1]),
     ([1e-300, 0, -1e-300, 0], [-1, 2, -1, 1]),
@@ -178,7 +181,7 @@ def test_a_zero_of_one_thread_keeps_its_sign(plain_device: simulator.Device) -> 
 
 # What one thread sees, one after the other: 1 and a little, in units that are far larger meanwhile.
 HIGH, LEAST = 2.0**600, 2.0**-1074
-SEEN_BY_ONE = [
+SEEN_BY_ONE: list[tuple[list[float], list[float]]] = [
     ([0, 0, 0, 0], [-LEAST, HIGH, -HIGH, 1]),
     ([5, 0, 0, 0], [LEAST, HIGH, -HIGH, 1]),
     ([0, 0, 0, 0, 0, 0], [2.0**150, -(2.0**150), -LEAST, 2.0**550, -(2.0**550), 1]),
