@@ -54,7 +54,7 @@ class Region:
     writable : bool
         False for a read-only array.
     itemsize : int
-        Bytes of an element.
+        Bytes of an element, 0 where that is not known.
     placement : int
         Where it would begin if the memory it lies in began at a multiple of 256, as a GPU's does. NumPy begins memory
         at multiples of 16; so what is counted does not depend on chance.

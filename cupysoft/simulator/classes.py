@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from .ptx import Lines
+
 __all__ = ["CLASSES", "Where", "class_of", "matrix_operations"]
 
 _BY_OPCODE = {
@@ -40,13 +42,14 @@ CLASSES = (
 
 @dataclass(frozen=True, slots=True)
 class Where:
-    """One PTX instruction, for reports: its text, PTX line, and CUDA file and line."""
+    """One PTX instruction, for reports: its text, PTX line, CUDA file and line, and the calls that led there."""
 
     opcode: str
     modifiers: tuple[str, ...]
     text: str
     line: int
     location: tuple[str, int] | None
+    callers: tuple[Lines, ...] = ()
 
 
 def class_of(where: Where) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from .classes import Where, class_of
-from .ptx import Instruction, Module, Parameter, Relocation, Variable
+from .ptx import Instruction, Lines, Module, Parameter, Relocation, Variable
 
 if TYPE_CHECKING:
     from .translate import Translation
@@ -90,9 +90,14 @@ class CompiledKernel:
 
 @lru_cache(maxsize=8)
 def _instructions(table: str) -> tuple[Where, ...]:
+    read = json.loads(table)
+    sources = [
+        (tuple(location) if location else None, tuple((file, tuple(lines)) for file, lines in callers))
+        for location, callers in read["sources"]
+    ]
     return tuple(
-        Where(opcode, tuple(modifiers), text, line, (file, row) if file else None)
-        for opcode, modifiers, text, line, file, row in json.loads(table)
+        Where(opcode, tuple(modifiers), text, line, *sources[source])
+        for opcode, modifiers, text, line, source in read["rows"]
     )
 
 
@@ -115,7 +120,7 @@ def described(module: Module, name: str, translation: Translation) -> dict[str, 
         "shared": {each: (offset, variables[each].size) for each, offset in layout.shared.items()},
         "local": {each: (offset, variables[each].size) for each, offset in layout.local.items()},
         "limits": kernel.directives,
-        "table": json.dumps([_row(each) for each in translation.instructions], separators=(",", ":")),
+        "table": _table(translation.instructions),
         "care": _care(len(translation.text)),
     }
 
@@ -126,9 +131,14 @@ def _care(characters: int) -> float:
     return 0.45 * millions * (1 + millions / 3)
 
 
-def _row(instruction: Instruction) -> list[Any]:
-    file, row = instruction.location or (None, 0)
-    return [instruction.opcode, instruction.modifiers, instruction.text, instruction.line, file, row]
+def _table(instructions: Sequence[Instruction]) -> str:
+    """The instructions as JSON: a row for each, and the lines that they come from, with those of the calls, once."""
+    numbers: dict[tuple[tuple[str, int] | None, tuple[Lines, ...]], int] = {}
+    rows = []
+    for each in instructions:
+        number = numbers.setdefault((each.location, each.callers), len(numbers))
+        rows.append([each.opcode, each.modifiers, each.text, each.line, number])
+    return json.dumps({"rows": rows, "sources": list(numbers)}, separators=(",", ":"))
 
 
 def _packed(variable: Variable) -> dict[str, Any]:

@@ -133,5 +133,7 @@ class ErrorKind(IntEnum):
     EXITED_LANES = 26  # a warp instruction whose mask names lanes that have exited
     COPY_PENDING = 27  # shared memory that an asynchronous copy, not yet waited for, will write
     DIVIDED_WARP = 28  # lanes of one warp wait at one barrier in different places
-    UNWRITTEN_REGISTER = 30  # a register that nothing was written to decides something
     PARTIAL_WARP = 29  # an instruction of the whole warp that not all of its 32 lanes execute
+    UNWRITTEN_REGISTER = 30  # a register that nothing was written to decides something
+    BARRIER_NUMBER = 31  # a block barrier that there is not
+    BARRIER_COUNT = 32  # a block barrier for a number of threads that is no number of warps

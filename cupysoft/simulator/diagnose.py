@@ -19,8 +19,8 @@ from ..errors import (
 )
 from .checks.layout import IN_SHARED
 from .compiled import Where
-from .context import ErrorKind, Slot
-from .naming import Site, coordinates, lanes, lines_of, other_thread, place, source_line, space
+from .context import BARRIER_IDS, ErrorKind, Slot
+from .naming import Site, coordinates, lanes, lines_of, other_thread, place, source_lines, space
 from .printf import string_at
 from .waits import who_waits
 from .workspace import Workspace
@@ -38,6 +38,8 @@ _CLASSES: dict[ErrorKind, type[SimulatorError]] = {
     ErrorKind.NOT_A_MEMBER: SynccheckError,
     ErrorKind.EXITED_LANES: SynccheckError,
     ErrorKind.PARTIAL_WARP: SynccheckError,
+    ErrorKind.BARRIER_NUMBER: SynccheckError,
+    ErrorKind.BARRIER_COUNT: SynccheckError,
     ErrorKind.OUT_OF_BOUNDS: MemcheckError,
     ErrorKind.MISALIGNED: MemcheckError,
     ErrorKind.READ_ONLY: MemcheckError,
@@ -65,8 +67,8 @@ def error_from(site: Site, record: Workspace, others: Sequence[Workspace] = ()) 
     lines = [f"{site.label}: {_describe(site, record, kind, where)}", f"  by thread {thread} in block {block}"]
     if where is not None:
         lines.append(f"  PTX instruction: {where.text}")
-        if where.location is not None:
-            lines.append(f"  CUDA source: {source_line(where)}")
+        for depth, source in enumerate(source_lines(where)):
+            lines.append(f"    called from {source}" if depth else f"  CUDA source: {source}")
     if kind in (ErrorKind.DEADLOCK, ErrorKind.ENDLESS):
         lines += who_waits(site, [record] if kind is ErrorKind.DEADLOCK else others)
     if site.drawn:
@@ -89,22 +91,28 @@ def _describe(site: Site, record: Workspace, kind: ErrorKind, where: Where | Non
         case ErrorKind.ENDLESS:
             return "Deadlock detected. Threads spin for ever: no thread of the grid does anything new"
         case ErrorKind.MISSING_LANES:
-            return _BARRIER + f"Divergent thread(s) in warp: {missing} never come to an instruction that names them"
+            verb, them = ("comes", "it") if address.bit_count() == 1 else ("come", "them")
+            return _BARRIER + f"Divergent thread(s) in warp: {missing} never {verb} to an instruction that names {them}"
         case ErrorKind.MISSING_THREADS:
             return _BARRIER + "Divergent thread(s) in block: this one has exited and misses a block barrier"
         case ErrorKind.DIVIDED_WARP:
             return _BARRIER + "Divergent thread(s) in warp: its lanes wait at different block barriers"
         case ErrorKind.NOT_A_MEMBER:
-            return _BARRIER + f"Invalid arguments: {missing} execute an instruction whose mask does not name them"
+            verb, them = ("executes", "it") if address.bit_count() == 1 else ("execute", "them")
+            return _BARRIER + f"Invalid arguments: {missing} {verb} an instruction whose mask does not name {them}"
         case ErrorKind.EXITED_LANES:
-            return (
-                _BARRIER + f"Divergent thread(s) in warp: the mask of an instruction names {missing}, which have exited"
-            )
+            gone = "has exited" if address.bit_count() == 1 else "have exited"
+            return _BARRIER + f"Divergent thread(s) in warp: the mask of an instruction names {missing}, which {gone}"
         case ErrorKind.PARTIAL_WARP:
+            absent = "is" if address.bit_count() == 1 else "are"
             return (
-                _BARRIER
-                + f"Divergent thread(s) in warp: a matrix instruction needs all 32 lanes, and {missing} are not there"
+                _BARRIER + "Divergent thread(s) in warp: a matrix instruction needs all 32 lanes, and"
+                f" {missing} {absent} not there"
             )
+        case ErrorKind.BARRIER_NUMBER:
+            return _BARRIER + f"Invalid arguments: there is no barrier {address}, only 0 to {BARRIER_IDS - 1}"
+        case ErrorKind.BARRIER_COUNT:
+            return _BARRIER + f"Invalid arguments: a barrier for {address} threads, which are not whole warps of 32"
         case ErrorKind.UNWRITTEN_REGISTER:
             return (
                 "Uninitialized register read: nothing was written to what this instruction stores, goes to or goes by,"
@@ -143,7 +151,9 @@ def _of_memory(site: Site, record: Workspace, kind: ErrorKind, where: Where | No
 
 def _candidates(site: Site, memory: int, reads: bool) -> str:
     """Where the other access of a race can be, if that is a few lines of source."""
-    opcodes = ("ld", "ldu", "ldmatrix", "cp") if reads else ("st", "stmatrix", "atom", "red")
+    opcodes: tuple[str, ...] = ("ld", "ldu", "ldmatrix") if reads else ("st", "stmatrix", "atom", "red")
+    if reads is not (memory == IN_SHARED):
+        opcodes += ("cp",)  # an asynchronous copy reads global memory and writes shared memory
     elsewhere = (
         ("global", "const", "local", "param") if memory == IN_SHARED else ("shared", "shared::cta", "local", "param")
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import threading
 import weakref
 from typing import Any
@@ -58,8 +59,18 @@ def unwritten(array: npt.NDArray[Any]) -> tuple[int, ...] | None:
             bytes_of = np.lib.stride_tricks.as_strided(
                 flags[offset:], (*array.shape, array.itemsize), (*array.strides, 1), writeable=False
             )
-            missing = np.argwhere(~bytes_of.all(axis=-1))
+            missing = np.argwhere(~bytes_of[..., _of_members(array.dtype)].all(axis=-1))
             found = tuple(missing[0].tolist()) if len(missing) else None
+    return found
+
+
+def _of_members(dtype: np.dtype[Any]) -> npt.NDArray[np.bool_]:
+    """Which bytes of an element belong to a member of its structure: the others are padding, which kernels leave."""
+    if dtype.subdtype is not None:
+        return np.tile(_of_members(dtype.base), math.prod(dtype.shape))
+    found = np.full(dtype.itemsize, not dtype.fields)
+    for member, offset, *_ in (dtype.fields or {}).values():
+        found[offset : offset + member.itemsize] |= _of_members(member)
     return found
 
 

@@ -17,6 +17,7 @@ from .ptx import (
     Immediate,
     Instruction,
     Label,
+    Lines,
     Module,
     Negated,
     Operand,
@@ -49,10 +50,17 @@ def inlined(module: Module, name: str) -> Function:
 class _Names:
     """What the names of one instance of a function stand for."""
 
-    def __init__(self, function: Function, suffix: str, arguments: dict[str, str]) -> None:
+    def __init__(
+        self,
+        function: Function,
+        suffix: str,
+        arguments: dict[str, str],
+        callers: tuple[Lines, ...] = (),
+    ) -> None:
         self.function = function
         self.suffix = suffix
         self.arguments = arguments
+        self.callers = callers
 
     def symbol(self, name: str) -> str:
         """Rename a variable: each instance has its own local memory, but shares the rest."""
@@ -120,6 +128,8 @@ class _Inliner:
         renamed = instruction if operands == instruction.operands else replace(instruction, operands=operands)
         if instruction.predicate is not None and names.suffix:
             renamed = replace(renamed, predicate=Register(instruction.predicate.name + names.suffix))
+        if names.callers:
+            renamed = replace(renamed, callers=instruction.callers + names.callers)
         if instruction.opcode == "call":
             self._call(renamed, stack)
         elif instruction.opcode == "mov" and isinstance(source := operands[1], Symbol) and source.name in self.numbers:
@@ -198,5 +208,7 @@ class _Inliner:
         if call.predicate is not None:
             skip = replace(call, opcode="bra", modifiers=(), operands=(Label(f"#return{suffix}"),))
             self.whole.instructions.append(replace(skip, negated=not call.negated))
-        self.add(function, _Names(function, suffix, actual), (*stack, function.name))
+        here = () if call.location is None else ((call.location[0], (call.location[1],)),)
+        callers = (*here, *call.callers)
+        self.add(function, _Names(function, suffix, actual, callers), (*stack, function.name))
         self.whole.labels[f"#return{suffix}"] = len(self.whole.instructions)

@@ -73,7 +73,7 @@ class Variables:
         size = variable.size
         self._numbers[variable.name] = FIRST_ALLOCATION + len(self._storage)
         self._storage[variable.name] = storage
-        self._regions[variable.name] = Region(variable.name, _address_of(storage), size, 0, True, 1, 0, size)
+        self._regions[variable.name] = Region(variable.name, _address_of(storage), size, 0, True, 0, 0, size)
         if variable.relocations:
             self._pointers[variable.name] = variable
 

@@ -24,9 +24,21 @@ from .checks.layout import (
 from .compiled import CompiledKernel, Where
 from .context import Slot
 from .memory import AddressMap
+from .ptx import Lines
 from .workspace import Workspace
 
-__all__ = ["Site", "coordinates", "lanes", "lines_of", "other_thread", "place", "ranges", "source_line", "space"]
+__all__ = [
+    "Site",
+    "coordinates",
+    "lanes",
+    "lines_of",
+    "other_thread",
+    "own_line",
+    "place",
+    "ranges",
+    "source_lines",
+    "space",
+]
 
 
 @dataclass(frozen=True)
@@ -91,12 +103,15 @@ def _beside(byte: int, size: int) -> str:
 
 def _in_array(region: Region, byte: int) -> str:
     inside = byte - region.start
-    element = f"element {inside // region.itemsize}" if inside % region.itemsize == 0 else f"byte {inside}"
-    return f"{element} of {region.label} ({region.size} bytes){_beside(byte, region.size)}"
+    whole = region.itemsize and inside % region.itemsize == 0
+    element = f"element {inside // region.itemsize}" if whole else f"byte {inside}"
+    return f"{element} of {_plain(region.label)} ({region.size} bytes){_beside(byte, region.size)}"
 
 
 def _plain(name: str) -> str:
-    """The last part of a mangled name of a variable in a function: ``_ZZ6kernelPfE4tile`` is ``tile``."""
+    """The last part of a mangled name: ``_ZZ6kernelPfE4tile`` is ``tile``, and ``_ZN5space5tableE`` is ``table``."""
+    if nested := re.fullmatch(r"_ZNK?(.*)E", name):
+        return _last(nested[1]) or name
     if not name.startswith("_ZZ"):
         return name
     for start in range(len(name) - 1, 2, -1):
@@ -107,6 +122,18 @@ def _plain(name: str) -> str:
     # The compiler appends a number to a name that it would otherwise give twice.
     shorter = re.sub(r"_(\$_)?\d+$", "", name)
     return name if shorter == name else _plain(shorter)
+
+
+def _last(parts: str) -> str:
+    """The last of names that follow each other, each behind its length; nothing where there is more than names."""
+    name = ""
+    while parts:
+        digits = re.match(r"\d+", parts)
+        if digits is None:
+            return ""
+        end = digits.end() + int(digits[0])
+        name, parts = parts[digits.end() : end], parts[end:]
+    return name
 
 
 def coordinates(linear: int, extents: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -157,20 +184,45 @@ def ranges(numbers: Sequence[int]) -> str:
     return ", ".join(written[:6]) + (", ..." if len(written) > 6 else "")
 
 
-def source_line(where: Where) -> str:
-    """Where an instruction comes from, or nothing."""
+def source_lines(where: Where) -> list[str]:
+    """Where an instruction comes from, and below that the calls, from the innermost outwards."""
+    return [_line(*each) for each in _sources(where)]
+
+
+def own_line(where: Where) -> str:
+    """Where an instruction comes from in the file of the kernel itself, or nothing."""
+    source = _own(where)
+    return _line(*source) if source else ""
+
+
+def _sources(where: Where) -> list[Lines]:
     if where.location is None:
-        return ""
+        return []
     file, line = where.location
+    return [(file, (line,)), *where.callers]
+
+
+def _own(where: Where) -> Lines | None:
+    """The innermost line in the file where the outermost one is: what headers call there is theirs."""
+    sources = _sources(where)
+    return next((each for each in sources if each[0] == sources[-1][0]), None)
+
+
+def _line(file: str, lines: tuple[int, ...]) -> str:
     # The name of a text that was never a file has been completed by the compiler; only its end says something.
-    return f"{file if Path(file).exists() else Path(file).name}, line {line}"
+    return f"{file if Path(file).exists() else Path(file).name}, line {' or '.join(map(str, lines))}"
 
 
 def lines_of(instructions: Iterable[Where], opcodes: tuple[str, ...], elsewhere: tuple[str, ...]) -> list[int]:
-    """Lines of source with one of these opcodes, but not in a space that is named `elsewhere`."""
+    """Lines of source with one of these opcodes, but not in a space that is named `elsewhere`.
+
+    An asynchronous copy names both of its spaces.
+    """
     found = {
-        each.location[1]
+        line
         for each in instructions
-        if each.opcode in opcodes and each.location is not None and not set(elsewhere) & set(each.modifiers)
+        if each.opcode in opcodes
+        and ("shared" in each.modifiers if each.opcode == "cp" else not set(elsewhere) & set(each.modifiers))
+        for line in (_own(each) or ("", ()))[1]
     }
     return sorted(found)

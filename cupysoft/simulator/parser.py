@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from ..errors import SimulatorError
 from .declarations import parameters, variable
 from .indirect import number_functions
+from .locations import Locations
 from .operands import operands
 from .ptx import Function, Instruction, Label, Module, Register, Symbol
 
@@ -55,8 +56,7 @@ class _Scope:
 class _Parser:
     def __init__(self) -> None:
         self.module = Module()
-        self.files: dict[str, str] = {}
-        self.location: tuple[str, int] | None = None
+        self.locations = Locations({})
         self.function: Function | None = None
         self.scopes: list[_Scope] = []
         self.scope_count = 0
@@ -66,7 +66,7 @@ class _Parser:
         self.section = False
 
     def run(self, text: str) -> Module:
-        self.files = dict(re.findall(r'^\s*\.file\s+(\d+)\s+"([^"]*)"', text, re.MULTILINE))
+        self.locations = Locations(dict(re.findall(r'^\s*\.file\s+(\d+)\s+"([^"]*)"', text, re.MULTILINE)))
         text = re.sub(r"/\*.*?\*/", lambda match: "\n" * match[0].count("\n"), text, flags=re.DOTALL)
         for number, line in enumerate(text.rstrip("\0").splitlines(), 1):
             try:
@@ -97,8 +97,7 @@ class _Parser:
         if words[0] == ".target":
             self.module.target = words[1].rstrip(",")
         elif words[0] == ".loc":
-            file = self.files.get(words[1])
-            self.location = (file, int(words[2])) if file and words[2] != "0" else None
+            self.locations.read(text)
 
     def _whole(self, statement: str, number: int) -> None:
         """Read a line that is one statement, as most are."""
@@ -145,7 +144,7 @@ class _Parser:
         header = _HEADER.match(self.pending.strip())
         if header:
             self.function = self._header(header[1], header[2])
-            self.location = None
+            self.locations.begin()
             self.scope_count = 0
             self.scopes = [_Scope("")]
         else:
@@ -161,6 +160,7 @@ class _Parser:
             for name in scope.tables:
                 tables[name] = tuple(scope.labels.get(label, label) for label in tables[name])
         if not self.scopes and self.function is not None:
+            self.function.instructions = self.locations.named(self.function.instructions)
             self.module.functions[self.function.name] = self.function
             self.function = None
 
@@ -238,9 +238,11 @@ class _Parser:
             raise ValueError("neither an instruction nor a directive")
         opcode, *modifiers = match[0].split(".")
         parsed = operands(body[match.end() :], self._unique, self.function.registers)
+        here = self.locations.here
         self.function.instructions.append(
-            Instruction(opcode, tuple(modifiers), parsed, predicate, negated, self.pending_line, self.location, text)
+            Instruction(opcode, tuple(modifiers), parsed, predicate, negated, self.pending_line, here, text)
         )
+        self.locations.note()
 
 
 def _aimed(instruction: Instruction, labels: dict[str, str]) -> Instruction:

@@ -15,6 +15,7 @@ __all__ = [
     "Immediate",
     "Instruction",
     "Label",
+    "Lines",
     "Module",
     "Negated",
     "Operand",
@@ -112,6 +113,8 @@ class Sink:
     """The destination ``_`` that nobody reads."""
 
 
+#: A file and a line of source, or those lines of it that may be meant.
+Lines: TypeAlias = tuple[str, tuple[int, ...]]
 Operand: TypeAlias = Register | Special | Immediate | Symbol | Label | Address | Vector | Pair | Negated | Sink
 
 
@@ -133,6 +136,8 @@ class Instruction:
         Line in the PTX text.
     location : (str, int) or None
         CUDA source file and line.
+    callers : tuple of Lines
+        Where the function of that line was called and copied to, the innermost call first.
     text : str
         The instruction as written, on one line.
     """
@@ -145,6 +150,7 @@ class Instruction:
     line: int = 0
     location: tuple[str, int] | None = None
     text: str = ""
+    callers: tuple[Lines, ...] = ()
 
     def has(self, *modifiers: str) -> bool:
         """Tell whether any of `modifiers` is there."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -12,12 +13,16 @@ import numpy.typing as npt
 from .compiled import Where
 from .context import BARRIER_FIELDS, BarrierField, Slot
 from .layout import StateOffset
-from .naming import Site, coordinates, ranges, source_line
+from .naming import Site, coordinates, own_line, ranges
 from .pcs import BLOCK_BITS, EXITED, ID_SHIFT, MEETING, WAITING
 from .workspace import Workspace
 
 __all__ = ["who_waits"]
 
+#: What one thread does, and several.
+_Verb: TypeAlias = "tuple[str, str]"
+
+_EXITED = ("has exited", "have exited")
 _LANES = 32
 #: Lines that a report has for this; the other blocks are counted.
 _MOST = 12
@@ -29,8 +34,8 @@ def who_waits(site: Site, spaces: Sequence[Workspace]) -> list[str]:
     told: dict[tuple[str, ...], list[int]] = {}
     for space in sorted(spaces, key=lambda each: each[Slot.BLOCK]):
         places = _places(site, space)
-        if any(what != "have exited" for what in places):
-            text = tuple(f"{_named(threads)} {what}" for what, threads in places.items())
+        if any(what != _EXITED for what in places):
+            text = tuple(f"{_named(threads)} {what[len(threads) > 1]}" for what, threads in places.items())
             told.setdefault(text, []).append(space[Slot.BLOCK])
     for text, blocks in told.items():
         if len(lines) >= _MOST:
@@ -47,9 +52,9 @@ def _named(threads: list[int]) -> str:
     return f"thread{'s' * (len(threads) > 1)} {ranges(threads)} (warp{'s' * (len(warps) > 1)} {ranges(warps)})"
 
 
-def _places(site: Site, space: Workspace) -> dict[str, list[int]]:
+def _places(site: Site, space: Workspace) -> dict[_Verb, list[int]]:
     """Linear threads of a block by what they do."""
-    found: dict[str, list[int]] = defaultdict(list)
+    found: dict[_Verb, list[int]] = defaultdict(list)
     count = site.block[0] * site.block[1] * site.block[2]
     for warp, counters in enumerate(_counters(space)):
         for lane, counter in enumerate(counters.tolist()):
@@ -64,22 +69,26 @@ def _counters(space: Workspace) -> Iterator[npt.NDArray[np.uint32]]:
         yield np.frombuffer(memoryview((ctypes.c_char * (4 * _LANES)).from_address(place)), np.uint32)
 
 
-def _what(site: Site, space: Workspace, counter: int) -> str:
+def _what(site: Site, space: Workspace, counter: int) -> _Verb:
     """What a lane with this program counter does."""
     if counter == EXITED:
-        return "have exited"
+        return _EXITED
     starts, block = site.kernel.starts, counter & BLOCK_BITS
     if counter & WAITING:
         # The counter names the block behind the barrier, which is the last instruction before that.
         end = starts[block] if block < len(starts) else len(site.kernel.instructions)
         number = counter >> ID_SHIFT & 15
-        return f"wait at barrier {number}{_needs(space, number)}, {_at(site.kernel.instructions[end - 1])}"
+        return _verb("wait", f"at barrier {number}{_needs(space, number)}, {_at(site.kernel.instructions[end - 1])}")
     if counter & MEETING:
-        return f"wait for lanes of their warp, {_at(site.kernel.instructions[starts[block]])}"
+        return _verb("wait", f"for lanes of the warp, {_at(site.kernel.instructions[starts[block]])}")
     if block >= len(starts):
-        return "are about to exit"
+        return "is about to exit", "are about to exit"
     where = site.kernel.instructions[starts[block]]
-    return f"run at {source_line(where) or where.text}"
+    return _verb("run", f"at {own_line(where) or where.text}")
+
+
+def _verb(verb: str, rest: str) -> _Verb:
+    return f"{verb}s {rest}", f"{verb} {rest}"
 
 
 def _needs(space: Workspace, number: int) -> str:
@@ -92,5 +101,5 @@ def _needs(space: Workspace, number: int) -> str:
 
 
 def _at(where: Where) -> str:
-    line = source_line(where)
+    line = own_line(where)
     return f"{where.text}{f' ({line})' if line else ''}"

@@ -254,6 +254,33 @@ def test_a_seed_finds_what_the_usual_order_hides() -> None:
     assert results == [run(seed) for seed in range(20)]
 
 
+def test_a_report_leads_from_a_header_to_the_kernel() -> None:
+    """Through functions that were inlined and such that were not, to a variable by its name."""
+    body = """extern __shared__ float4 s[]; __pipeline_memcpy_async(s + t, z + 4 * t, 16);
+    __pipeline_wait_prior(0);
+    x[t] = space::get(n + t);"""
+    before = """#include <cuda_pipeline.h>
+    namespace space { __device__ int table[64]; __device__ __noinline__ void put(int i) {
+    table[i] = i; } __device__ __forceinline__ int get(int i) { put(i); return
+    table[i]; } }
+    """
+    source = f'{before}extern "C" __global__ void f(int* x, const int* z, int n) {{ int t = threadIdx.x;\n{body}\n}}'
+    kernel, x = simulator.RawKernel(source, "f"), np.zeros(64, np.int32)
+    z = np.zeros(256, np.int32)
+    with pytest.raises(MemcheckError, match=r"(?s)byte 256 of table \(256 bytes\), 0 bytes behind") as caught:
+        kernel((1,), (64,), (x, z, np.int32(1)), shared_mem=1024)
+    assert str(caught.value).splitlines()[3:] == [
+        "  CUDA source: kernel.cu, line 3",
+        "    called from kernel.cu, line 3",
+        "    called from kernel.cu, line 8",
+    ]
+    with pytest.raises(MemcheckError, match="Invalid __shared__ copy") as caught:
+        kernel((1,), (64,), (x, z, np.int32(0)), shared_mem=1008)
+    lines = str(caught.value).splitlines()
+    assert "cuda_pipeline_helpers.h" in lines[3]
+    assert lines[-1] == "    called from kernel.cu, line 6"
+
+
 def test_many_warp_barriers_do_not_wear_the_race_check_out() -> None:
     # The clock of the race check is renumbered after a million ticks; what it knows must survive.
     spin = "for (int i = 0; i < 600000; ++i) __syncwarp();"

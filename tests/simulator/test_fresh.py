@@ -46,7 +46,7 @@ def test_a_byte_that_is_missing_is_missed() -> None:
     source = """extern "C" __global__ void f(char* x, long long* y) {
         if (threadIdx.x != 5) x[threadIdx.x] = 1;
         __syncthreads();
-        if (threadIdx.x == 0) { atomicAdd((int*)x, 1); y[0] = *(long long*)x; }
+        if (threadIdx.x == 0) { atomicAdd((int*)x, 1); y[0] = *(long long*)x + 1; }
     }"""
     with (
         simulator.Device() as made,

@@ -122,7 +122,7 @@ y[threadIdx.x] = d[0];"""
     ("guard", "block", "says"),
     [
         ("if (threadIdx.x % 32 < 16)", 32, "lanes 16, 17, 18, 19, 20, 21, 22, 23, ... never come"),
-        ("if (threadIdx.x == 5) return;", 32, "needs all 32 lanes, and lane 5 are not there"),
+        ("if (threadIdx.x == 5) return;", 32, "needs all 32 lanes, and lane 5 is not there"),
         ("", 48, "needs all 32 lanes, and lanes 16, 17"),
     ],
 )

@@ -71,6 +71,27 @@ def test_lines_and_locations() -> None:
     assert found[0].location == ("/src/kernel.cu", 42)
 
 
+def test_inlined_lines_name_their_calls() -> None:
+    """A call of a function that was inlined twice can be in more than one line; those of the kernel are told."""
+    body = """.loc 1 40 3
+    .loc 1 9 5, function_name $L__info_string0, inlined_at 1 40 3
+    .loc 1 2 7, function_name $L__info_string1, inlined_at 1 9 5
+    not.b32 %r1, %r1;
+    .loc 1 40 3
+    not.b32 %r2, %r2;
+    """
+    again = """.loc 1 41 3
+    .loc 1 9 5, function_name $L__info_string0, inlined_at 1 41 3
+    not.b32 %r3, %r3;
+    """
+    file = "/src/kernel.cu"
+    once, twice = kernel(body).instructions, kernel(body + again).instructions
+    assert (once[0].location, once[0].callers) == ((file, 2), ((file, (9,)), (file, (40,))))
+    assert (once[1].location, once[1].callers) == ((file, 40), ())
+    assert twice[0].callers == ((file, (9,)), (file, (40, 41)))
+    assert (twice[2].location, twice[2].callers) == ((file, 9), ((file, (41,)),))
+
+
 def test_files_may_be_named_at_the_end() -> None:
     """The compiler writes ``.file`` after the code that refers to it."""
     text = kernel_text = HEAD.replace('.file 1 "/src/kernel.cu"\n', "")

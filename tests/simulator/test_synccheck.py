@@ -46,7 +46,7 @@ SYNC = [
     pytest.param(
         "x[t] = __shfl_sync(MASK, t, 3);",
         "if (t % 32 == 7) return; x[t] = __shfl_sync(MASK, t, 3);",
-        "names lane 7, which have exited",
+        "names lane 7, which has exited",
         id="shuffle with an exited lane",
     ),
     pytest.param(
@@ -94,3 +94,24 @@ def test_a_deadlock_tells_who_waits_where() -> None:
     assert "threads 40 to 63 (warp 1) wait at barrier 2 for 128 threads, at which 32 have arrived, bar.sync" in text
     assert "threads 64 to 95 (warp 2) have exited" in text
     assert "threads 32 to 39, 96 to 127 (warps 1, 3) wait at barrier 0" in text
+
+
+def test_barriers_that_there_are_not_and_threads_that_are_no_warps() -> None:
+    body = 'if (t >= 32) asm volatile("bar.sync %0, %1;" :: "r"(x[0]), "r"(x[1]));'
+    for number, count, says in (
+        (15, 32, None),
+        (16, 32, "Invalid arguments: there is no barrier 16, only 0 to 15"),
+        (1, 40, "Invalid arguments: a barrier for 40 threads, which are not whole warps of 32"),
+    ):
+        given = np.array([number, count], np.int32)
+        if says is None:
+            launch(simulator.Device(), "int t = threadIdx.x;" + body, [given], block=64, parameters="int* x")
+            continue
+        with pytest.raises(SynccheckError, match=f"(?s){says}.*by thread .32, 0, 0."):
+            launch(simulator.Device(), "int t = threadIdx.x;" + body, [given], block=64, parameters="int* x")
+
+
+def test_one_thread_that_waits_is_told_as_one() -> None:
+    with pytest.raises(DeadlockError, match=r"thread 7 \(warp 0\) waits at barrier 1") as caught:
+        run('if (t == 7) asm volatile("barrier.sync 1, 64;"); else if (t == 8) return; __syncthreads();', block=32)
+    assert "thread 8 (warp 0) has exited" in str(caught.value)

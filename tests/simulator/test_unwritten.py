@@ -127,6 +127,7 @@ PADDED = """struct Mixed { char a; double b; float c; };
 extern "C" __global__ void k(float* y, Mixed* z, int n) { int t = threadIdx.x; """
 FILLED = "__shared__ float4 s[32]; s[t].x = s[t].y = s[t].z = t; __syncthreads(); float4 v = s[31 - t];"
 MIXED = "s[n * t].a = t; s[n * t].b = t / 2.0; s[n * t].c = 3; __syncthreads();"
+SHORT = "struct Short { char a; int b; short c; }; __shared__ Short s[64]; Short* out = (Short*) z;" + MIXED
 COPIES = {
     "three of four numbers": (FILLED + "y[t] = v.x + v.y + v.z;", None),
     "the fourth of four": (FILLED + "y[t] = v.x + v.w;", "__shared__ memory"),
@@ -138,6 +139,8 @@ COPIES = {
     "one of them unwritten": (
         "Mixed s[4]; for (int i = 0; i < 3; ++i) { s[i].a = t; s[i].b = i; s[i].c = t; } z[t] = s[(t + n) & 3];",
         "__local__ memory"),
+    "padding inside a number of four bytes": (SHORT + "out[t] = s[31 - t];", None),
+    "one of those that nobody wrote": (SHORT + "out[t] = s[32 + t];", "__shared__ memory"),
 }  # fmt: skip
 
 
@@ -153,3 +156,22 @@ def test_padding_is_taken_along_unwritten(what: str) -> None:
             return
         with pytest.raises(InitcheckError, match=f"Uninitialized {says} read"):
             kernel((1,), (32,), args)
+
+
+def test_padding_in_global_memory_and_behind_generic_pointers() -> None:
+    code = """struct Mixed { char a; double b; float c; };
+    extern "C" __global__ void k(Mixed* x, Mixed* y, int n) { int t = threadIdx.x; __shared__ Mixed s[32];
+        Mixed* p = n ? s : x; p[t].a = t; p[t].b = 2; if (n < 2) p[t].c = 3; __syncthreads(); y[t] = p[31 - t]; }"""
+    kernel = simulator.RawKernel(code, "k")
+    mixed = np.dtype([("a", "i1"), ("b", "f8"), ("c", "f4")], align=True)
+    for n, says in ((0, None), (1, None), (2, "__shared__ memory read of size 8")):
+        with simulator.Device() as made:
+            x, y = made.empty(32, mixed), made.empty(32, mixed)
+            if says is None:
+                kernel((1,), (32,), (x, y, n))
+                made.require_written(y)
+                if n == 0:
+                    made.require_written(x)
+                continue
+            with pytest.raises(InitcheckError, match=f"Uninitialized {says}"):
+                kernel((1,), (32,), (x, y, n))

@@ -49,10 +49,10 @@ none:
 )
 
 
-#: ``i1 (flags, bytes, reads, writes)``: false where a byte that is read was not written; else notes what is written.
+#: ``i1 (flags, bytes, needed, writes)``: false where a byte that is needed was not written; else notes what is written.
 _WRITTEN = Routine(
     "check_written",
-    """define internal i1 @check_written(ptr %flags, i64 %bytes, i1 %reads, i1 %writes) noinline {
+    """define internal i1 @check_written(ptr %flags, i64 %bytes, i64 %needed, i1 %writes) noinline {
 entry:
   br label %next
 next:
@@ -63,7 +63,9 @@ byte:
   %at = getelementptr i8, ptr %flags, i64 %index
   %flag = load i8, ptr %at
   %unset = icmp eq i8 %flag, 0
-  %wrong = and i1 %unset, %reads
+  %needed.here = lshr i64 %needed, %index
+  %matters = trunc i64 %needed.here to i1
+  %wrong = and i1 %unset, %matters
   br i1 %wrong, label %bad, label %fine
 fine:
   br i1 %writes, label %note, label %more
@@ -83,15 +85,17 @@ bad:
 
 
 def lane_check(access: Access, shift: int) -> Routine:
-    """``i32 (ctx, addresses, mask, warp, where, size, unit, values, components)``: the lanes that may go on.
+    """``i32 (ctx, addresses, mask, warp, where, size, unit, needed, values, components)``: the lanes that may go on.
 
-    It writes the error record. An address must be a multiple of ``unit``.
+    It writes the error record. An address must be a multiple of ``unit``. Of what is read, the bytes of the mask
+    ``needed`` must have been written.
     """
     name = f"check_lanes_{access.name.lower()}"
     race = lane_race(access, shift)
     refused = "%writable.not" if access.writes else "false"
+    needed = "%needed" if access.reads else "0"
     text = f"""define internal i32 @{name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where,
-    i64 %bytes, i64 %unit, ptr %values, i64 %components) noinline {{
+    i64 %bytes, i64 %unit, i64 %needed, ptr %values, i64 %components) noinline {{
 entry:
 {load_slot("table", Slot.ALLOCATIONS, "ptr")}{load_slot("count", Slot.ALLOCATION_COUNT)}
   %first32 = shl i32 %warp, 5
@@ -147,7 +151,7 @@ allowed.here:
 look:
   %flags.number = add i64 %written, %offset
   %flags = inttoptr i64 %flags.number to ptr
-  %known = call i1 @check_written(ptr %flags, i64 %bytes, i1 {_flag(access.reads)}, i1 {_flag(access.writes)})
+  %known = call i1 @check_written(ptr %flags, i64 %bytes, i64 {needed}, i1 {"true" if access.writes else "false"})
   br i1 %known, label %good, label %bad
 good:
   %host = add i64 %address, %delta
@@ -179,7 +183,3 @@ exit:
 }}
 """
     return Routine(name, text, (CTTZ, FAIL, OWN_STAMP, race, _FIND_HOST, _WRITTEN))
-
-
-def _flag(value: bool) -> str:
-    return "true" if value else "false"

@@ -6,6 +6,7 @@ from ..context import Slot
 from .array_lanes import lane_check, load_entry
 from .clock import MEMSET
 from .layout import WINDOW_SHIFT, Access
+from .passing import EVERY_BYTE, suffix
 from .place_rows import global_race
 from .text import Routine, load_slot, splat
 from .traffic import CTPOP, CTTZ, global_traffic, lanes, walk
@@ -13,12 +14,13 @@ from .traffic import CTPOP, CTTZ, global_traffic, lanes, walk
 __all__ = ["array_check"]
 
 
-def array_check(access: Access, size: int, shift: int) -> Routine:
+def array_check(access: Access, size: int, shift: int, needed: int = EVERY_BYTE) -> Routine:
     """``i32 (ctx, addresses, mask, warp, where, values, components)``: the lanes that may go on.
 
     Addresses of those lanes become host addresses in place. The quick way is for a warp that stays inside one array.
+    `needed` bytes must have been written.
     """
-    name = f"check_array_{access.name.lower()}_{size}"
+    name = f"check_array_{access.name.lower()}_{size}{suffix(needed)}"
     slow, race = lane_check(access, shift), global_race(access, size, shift)
     traffic = global_traffic(access, size)
     allowed = "%may = icmp ne i64 %writable, 0" if access.writes else "%may = icmp eq i64 0, 0"
@@ -103,7 +105,7 @@ race:
   ret i32 %passed
 slow:
   %result = call i32 @{slow.name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where, i64 {size},
-    i64 {size}, ptr %values, i64 %components)
+    i64 {size}, i64 {needed}, ptr %values, i64 %components)
   ret i32 %result
 }}
 """

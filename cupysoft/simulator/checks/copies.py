@@ -6,6 +6,7 @@ from ..context import Slot
 from .array_lanes import lane_check
 from .clock import REFRESH, times
 from .layout import CELLS_OFFSET, Access, Counter, ShadowField, Space
+from .passing import EVERY_BYTE
 from .text import Routine, load_slot
 from .traffic import CTTZ, add_to, global_traffic
 
@@ -45,7 +46,7 @@ take:
   %count = load i32, ptr %count.at
   %count.wide = zext i32 %count to i64
   %fine = call i32 @{lanes.name}(ptr %ctx, ptr %addresses, i32 %bit, i32 %warp, i32 %where, i64 %count.wide,
-    i64 {size}, ptr null, i64 0)
+    i64 {size}, i64 {EVERY_BYTE}, ptr null, i64 0)
   %wrong = icmp eq i32 %fine, 0
   br i1 %wrong, label %bad, label %counted
 counted:

@@ -5,17 +5,22 @@ from __future__ import annotations
 from .arrays import array_check
 from .layout import LOCAL_WINDOW, SHARED_WINDOW, WINDOW_SHIFT, Access
 from .local import local_check
+from .passing import EVERY_BYTE, suffix
 from .shared import shared_check
 from .text import Routine
 
 __all__ = ["generic_check"]
 
 
-def generic_check(access: Access, size: int, shift: int) -> Routine:
-    """``i32 (ctx, addresses, mask, warp, where, values, components)``: the lanes that may go on."""
-    name = f"check_generic_{access.name.lower()}_{size}"
+def generic_check(access: Access, size: int, shift: int, needed: int = EVERY_BYTE) -> Routine:
+    """``i32 (ctx, addresses, mask, warp, where, values, components)``: the lanes that may go on.
+
+    `needed` bytes must have been written.
+    """
+    name = f"check_generic_{access.name.lower()}_{size}{suffix(needed)}"
     here = access.on_chip
-    array, shared, local = array_check(access, size, shift), shared_check(here, size), local_check(here, size)
+    array = array_check(access, size, shift, needed)
+    shared, local = shared_check(here, size, needed), local_check(here, size, needed)
     head = "ptr %ctx, ptr %addresses"
     text = f"""define internal i32 @{name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where, ptr %values,
     i64 %components) noinline {{

@@ -13,6 +13,7 @@ from ..meeting import masks_of
 from ..ptx import Immediate, Instruction, Vector, type_of
 from ..seam import Access as Request
 from .arrays import array_check
+from .barriers import check_operands
 from .clock import WARP_SYNC
 from .copies import COPIED, partial_check
 from .generic import generic_check
@@ -97,7 +98,7 @@ class Checked:
                 routine = shared_check(kind, access.size, needed)
             else:
                 check = array_check if access.space in ("global", "const") else generic_check
-                routine = check(kind, access.size, self._shift)
+                routine = check(kind, access.size, self._shift, needed)
             values, components = _stored_values(e, kind)
             given += f", ptr {values}, i64 {components}"
         add(e, routine)
@@ -220,6 +221,7 @@ class Checked:
         Of the others the driver counts how many were passed, and the next access to memory looks there.
         """
         number, count, _ = barrier_operands(e.instruction)
+        check_operands(e, number, count)
         if count is not None:
             add(e, ARRIVE)
             add(e, OPENED)
