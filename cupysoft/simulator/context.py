@@ -137,3 +137,4 @@ class ErrorKind(IntEnum):
     UNWRITTEN_REGISTER = 30  # a register that nothing was written to decides something
     BARRIER_NUMBER = 31  # a block barrier that there is not
     BARRIER_COUNT = 32  # a block barrier for a number of threads that is no number of warps
+    IN_STEP = 33  # volatile accesses of one warp that only lanes in step would order

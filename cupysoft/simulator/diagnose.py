@@ -47,6 +47,7 @@ _CLASSES: dict[ErrorKind, type[SimulatorError]] = {
     ErrorKind.READ_AFTER_WRITE: RacecheckError,
     ErrorKind.WRITE_AFTER_READ: RacecheckError,
     ErrorKind.COPY_PENDING: RacecheckError,
+    ErrorKind.IN_STEP: RacecheckError,
     ErrorKind.UNINITIALISED: InitcheckError,
     ErrorKind.UNWRITTEN_REGISTER: InitcheckError,
 }
@@ -145,6 +146,11 @@ def _of_memory(site: Site, record: Workspace, kind: ErrorKind, where: Where | No
     race = f"Race reported between {_verb(where).capitalize()} access of size {size} bytes and"
     if kind is ErrorKind.COPY_PENDING:
         return f"{race} Write access by an asynchronous copy of {other}, which has not been waited for: {here}"
+    if kind is ErrorKind.IN_STEP:
+        return (
+            f"{race} Write access by {other}{_candidates(site, memory, reads=False)}: {here}; both are volatile, which"
+            " does not order the lanes of a warp, as __syncwarp() would"
+        )
     reads = kind is ErrorKind.WRITE_AFTER_READ
     return f"{race} {'Read' if reads else 'Write'} access by {other}{_candidates(site, memory, reads)}: {here}"
 

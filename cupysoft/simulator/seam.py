@@ -15,7 +15,7 @@ from .context import Slot
 
 if TYPE_CHECKING:
     from .emitter import Emitter, Value
-    from .ptx import Instruction
+    from .flow import Block
 
 __all__ = ["Access", "Checks", "Unchecked"]
 
@@ -56,8 +56,8 @@ class Checks(Protocol):
     enabled: bool
     ragged: bool  # whether the last warp of a block may have fewer than 32 lanes
 
-    def kernel(self, e: Emitter, instructions: Sequence[Instruction]) -> None:
-        """Begin a kernel of these instructions; `e.prologue` takes lines for the start of ``step``."""
+    def kernel(self, e: Emitter, blocks: Sequence[Block]) -> None:
+        """Begin a kernel of these blocks; `e.prologue` takes lines for the start of ``step``."""
 
     def block(self, e: Emitter, first: int, count: int) -> None:
         """Begin a basic block of `count` instructions, the first of them number `first`."""
@@ -105,7 +105,7 @@ class Unchecked:
     enabled = False
     ragged = True
 
-    def kernel(self, e: Emitter, instructions: Sequence[Instruction]) -> None:
+    def kernel(self, e: Emitter, blocks: Sequence[Block]) -> None:
         """Do nothing."""
 
     def block(self, e: Emitter, first: int, count: int) -> None:

@@ -82,7 +82,7 @@ def translate(
     e = Emitter(text, layout, checks)
     e.drawn, e.followed = drawn, followed
     e.branch_targets = kernel.branch_targets
-    checks.kernel(e, [instruction for block in flow.blocks for instruction in block.instructions])
+    checks.kernel(e, flow.blocks)
     for number in range(len(flow.blocks)):
         _block(e, flow, number)
     quick, entries = fast_text(text, flow, layout, kernel.branch_targets, linear) if fast else ("", [])

@@ -36,6 +36,8 @@ TREE = """__shared__ int s[64]; s[t] = x[t]; __syncthreads();
 for (int step = 32; step; step >>= 1) { int v = t + step < 64 ? s[t + step] : 0; BARRIER s[t] += v; __syncthreads(); }
 if (t == 0) x[0] = s[0];"""
 PAIRS = "__shared__ int s[64]; s[t] = x[t]; {0} x[t] = s[t ^ 1];"
+STEPS = """volatile __shared__ int s[64]; s[t] = x[t]; __syncthreads(); if (t >= 32) return; int sum = s[t] + s[t + 32];
+for (int step = 16; step; step /= 2) {{ {0} s[t] = sum; {0} sum += s[t ^ step]; }} x[t] = sum;"""
 SPLIT = "if (t < 16) x[t] = __shfl_sync({0}, t, 3); else x[t] = 0;"
 
 RACES = [
@@ -54,6 +56,9 @@ RACES = [
         "__shared__ int s; if (t == 0) s = 0; atomicAdd(&s, 1); __syncthreads(); x[t] = s;",
         "__shared__ int s; if (t == 0) s = 0; __syncthreads(); atomicAdd(&s, 1); __syncthreads(); x[t] = s;",
         id="atomics and a plain write",
+    ),
+    pytest.param(
+        STEPS.format(""), STEPS.format("__syncwarp();"), id="volatile accesses of lanes that are to move in step"
     ),
     pytest.param(
         "__shared__ char s[64]; s[t] = t; __syncthreads(); s[t ^ 1] += s[t];",
@@ -279,6 +284,14 @@ def test_a_report_leads_from_a_header_to_the_kernel() -> None:
     lines = str(caught.value).splitlines()
     assert "cuda_pipeline_helpers.h" in lines[3]
     assert lines[-1] == "    called from kernel.cu, line 6"
+
+
+def test_volatile_accesses_that_wait_for_each_other_are_fine() -> None:
+    """Lanes that poll each other's flags, that stop at the first one's word, that read what they stored themselves."""
+    launch("""volatile __shared__ int s[64]; s[t] = 0; __syncthreads();
+        s[t] = t + 1; int own = s[t]; while (!s[t ^ 1]); x[t] = own;""")
+    launch("""volatile __shared__ int stop; if (t == 0) stop = 0; __syncthreads();
+        for (int i = t; i < 256 && !stop; i += n) if (i > 66) stop = 1; x[t] = 0;""")
 
 
 def test_many_warp_barriers_do_not_wear_the_race_check_out() -> None:

@@ -10,7 +10,7 @@ from ..control import barrier_operands, barrier_record
 from ..lanes import store_buffer
 from ..literals import integer, llvm_type
 from ..meeting import masks_of
-from ..ptx import Immediate, Instruction, Vector, type_of
+from ..ptx import Immediate, Vector, type_of
 from ..seam import Access as Request
 from .arrays import array_check
 from .barriers import check_operands
@@ -20,6 +20,7 @@ from .generic import generic_check
 from .granules import granule_shift
 from .layout import COUNTERS, Access
 from .local import local_check
+from .lockstep import Lockstep
 from .meant import EXTENT, Meant
 from .optimistic import Guesses
 from .ordering import SYNCHRONISING, acquire, add, fenced, orders, publish
@@ -33,6 +34,7 @@ from .warps import MEMBERS
 
 if TYPE_CHECKING:
     from ..emitter import Emitter, Value
+    from ..flow import Block
 
 __all__ = ["Checked"]
 
@@ -56,14 +58,17 @@ class Checked:
         self._guesses = Guesses(())
         self._meant = Meant((), ())
         self._passing = Passing(())
+        self._lockstep = Lockstep(())
 
-    def kernel(self, e: Emitter, instructions: Sequence[Instruction]) -> None:
+    def kernel(self, e: Emitter, blocks: Sequence[Block]) -> None:
         """Look how narrow accesses to global memory get, and whether the kernel has fences."""
+        instructions = [instruction for block in blocks for instruction in block.instructions]
         self._shift = granule_shift(instructions)
         self._ordering = any(map(orders, instructions))
         self._guesses = Guesses(instructions)
         self._meant = Meant(instructions, e.layout.shared)
         self._passing = Passing(instructions)
+        self._lockstep = Lockstep(blocks)
 
     def block(self, e: Emitter, first: int, count: int) -> None:
         """Count how often the block runs and with how many lanes; its instructions are known."""
@@ -104,6 +109,7 @@ class Checked:
         add(e, routine)
         passed = e.code.line(f"call i32 @{routine.name}({given})")
         e.fail_if(e.code.line(f"icmp ne i32 {passed}, {mask}"))
+        self._lockstep.check(e, place, mask, access.size)
         if self._ordering and kind in (*_ATOMIC, Access.SYNC_WRITE) and access.space not in ("const", "local"):
             publish(e, access, place, mask)
         return _load_words(e, place)

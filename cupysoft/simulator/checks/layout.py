@@ -27,6 +27,7 @@ __all__ = [
     "SHARED_WINDOW",
     "STAMP_BLOCK",
     "STAMP_TIME",
+    "STEP_FIELDS",
     "THREAD_MASK",
     "TIME_LIMIT",
     "TOUCHED",
@@ -170,10 +171,13 @@ class ShadowField(IntEnum):
     ARRIVED = KNOWN + 32 * 32  # the same for what has come to each of the 16 named barriers
     SPLIT = ARRIVED + 16 * 32  # time of each warp's last meeting of some of its lanes
     LANES = SPLIT + 32  # for each warp 32 rows of 32: before which time a lane knows of the others, by such meetings
+    STEPS = LANES + 32 * 32 * 32  # for each warp its last volatile store: lanes, time of the meeting before, addresses
 
 
+#: Words that a warp has at `ShadowField.STEPS`.
+STEP_FIELDS = 2 + 32
 #: Bytes before the first cell. A cell holds two stamps of 32 bits: last plain write, last plain read.
-CELLS_OFFSET = (ShadowField.LANES + 32 * 32 * 32) * 8
+CELLS_OFFSET = (ShadowField.STEPS + 32 * STEP_FIELDS) * 8
 
 
 class Common(IntEnum):
