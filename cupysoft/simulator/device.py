@@ -6,7 +6,7 @@ import math
 import re
 import threading
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar, Token
+from contextvars import ContextVar
 from functools import partial
 from types import TracebackType
 from typing import Any
@@ -31,7 +31,10 @@ __all__ = ["Device", "LoadedModule", "checked", "current"]
 
 Extent = tuple[int, int, int]
 
-_current: ContextVar[Device | None] = ContextVar("cupysoft.simulator.device", default=None)
+#: The devices whose ``with`` statements this thread, or this task, is in.
+_entered: ContextVar[tuple[Device, ...]] = ContextVar("cupysoft.simulator.device", default=())
+#: Threads may share a device, and its report.
+_reporting = threading.Lock()
 
 
 class Device:
@@ -85,16 +88,15 @@ class Device:
         self.seed = seed
         self.fast = fast
         self.report = Report(seed)
-        self._tokens: list[Token[Device | None]] = []
 
     def __enter__(self) -> Device:
-        self._tokens.append(_current.set(self))
+        _entered.set((*_entered.get(), self))
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        _current.reset(self._tokens.pop())
+        _entered.set(_entered.get()[:-1])
 
     def __repr__(self) -> str:
         return f"Device(arch={self.arch!r}, check={self.check}, seed={self.seed})"
@@ -176,18 +178,21 @@ class Device:
         outcome = loaded.launch(
             label, grid, block, args, shared_mem, names, self.seed, self.report.launches, cooperative, repr(self)
         )
-        self.report.add(label, loaded.kernel, outcome, shape, partial(module.resources, name))
+        with _reporting:
+            self.report.add(label, loaded.kernel, outcome, shape, partial(module.resources, name))
+        outcome.read()
 
 
 def checked() -> bool:
     """Whether launches are checked now; outside of any device they are."""
-    device = _current.get()
+    device = current()
     return device is None or device.check
 
 
 def current() -> Device | None:
     """The device of the innermost ``with Device(...)`` of this thread, None outside of any."""
-    return _current.get()
+    entered = _entered.get()
+    return entered[-1] if entered else None
 
 
 class LoadedModule:

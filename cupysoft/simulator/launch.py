@@ -59,6 +59,12 @@ class Outcome:
     binding: Binding
     memory: AddressMap
     workspaces: list[Workspace]
+    spare: list[Workspace]
+
+    def read(self) -> None:
+        """Leave the workspaces to later launches, of other threads too: their counters have been read."""
+        if len(self.spare) < _KEPT:
+            self.spare.extend(self.workspaces)
 
 
 @dataclass
@@ -191,9 +197,7 @@ class LoadedKernel:
         error = self._error(used, Site(label, self.kernel, grid, block, dynamic, memory, self.checked, drawn))
         if error is not None:
             raise error  # what the checks noted last is still in these workspaces
-        if len(spare) < _KEPT:
-            spare.extend(used)
-        return Outcome(binding, memory, used)
+        return Outcome(binding, memory, used, spare)
 
     def _error(self, used: list[Workspace], site: Site) -> SimulatorError | None:
         for space in used:

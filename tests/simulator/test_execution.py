@@ -48,8 +48,10 @@ def test_launches_from_several_threads_at_once() -> None:
     kernel = simulator.RawKernel(source, "add")
     results = [np.zeros(64, np.int32) for _ in range(8)]
 
+    devices = [simulator.Device(check=bool(number % 2)) for number in range(8)]
+
     def work(number: int) -> None:
-        with simulator.Device(check=bool(number % 2)):
+        with devices[number]:
             for _ in range(10):
                 kernel((20,), (64,), (results[number], np.int32(number)))
 
@@ -60,6 +62,10 @@ def test_launches_from_several_threads_at_once() -> None:
         thread.join()
     for number, result in enumerate(results):
         assert (result == 200 * number).all()
+    for device in devices[1::2]:
+        report = device.report.kernels["add"]
+        assert (report.launches, report.memory["global atomic"].requests) == (10, 400)
+        assert report.arguments["argument 0"].walks_written == 20
 
 
 def test_a_device_is_current_only_in_its_own_thread() -> None:
@@ -69,6 +75,29 @@ def test_a_device_is_current_only_in_its_own_thread() -> None:
         thread.start()
         thread.join()
     assert seen == [None]
+
+
+def test_threads_may_share_a_device_and_leave_it_in_any_order() -> None:
+    device, meeting, seen = simulator.Device(), threading.Barrier(2, timeout=20), []
+
+    def work(last: bool) -> None:
+        with simulator.Device() as outer:
+            with device:
+                meeting.wait()
+                seen.append(simulator.current() is device)
+                if last:
+                    meeting.wait()
+            seen.append(simulator.current() is outer)
+            if not last:
+                meeting.wait()
+        seen.append(simulator.current() is None)
+
+    threads = [threading.Thread(target=work, args=(last,)) for last in (False, True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert seen == [True] * 6
 
 
 def test_a_seed_draws_the_order_of_blocks_and_draws_it_again() -> None:

@@ -245,7 +245,7 @@ def test_textures_are_refused_by_name() -> None:
     extern "C" __global__ void f(cudaTextureObject_t t, cudaSurfaceObject_t s, float* y) {
         if (y[0] > 0) y[0] = tex2D<float>(t, 0.5f, 0.5f); else surf2Dwrite(y[1], s, 4, 1);
     }"""
-    with pytest.raises(UnknownInstructionError, match=r"(tex\.2d|sust).*textures and surfaces are not simulated"):
+    with pytest.raises(UnknownInstructionError, match=r"(tex\.2d|sust).*kernel\.cu:3\): textures and surfaces are not"):
         simulator.RawKernel(source, "f")((1,), (1,), (0, 0, np.zeros(2, np.float32)))
 
 

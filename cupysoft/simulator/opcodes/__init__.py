@@ -103,5 +103,8 @@ def unknown(instruction: Instruction, why: str = "") -> UnknownInstructionError:
     where = f"PTX line {instruction.line}"
     if instruction.location:
         where += f", {instruction.location[0]}:{instruction.location[1]}"
+    if instruction.callers:
+        file, lines = instruction.callers[-1]
+        where += f", called from {file}:{' or '.join(map(str, lines))}"
     text = f"the simulator does not know the instruction {instruction.text!r} ({where})"
     return UnknownInstructionError(f"{text}: {why}" if why else text)
