@@ -17,7 +17,7 @@ from cupysoft.ops import cpu
 from cupysoft.ops.ladder import RUNGS, Rung, ladder_plan, tail_plan
 from cupysoft.runtime import nvrtc
 from cupysoft.runtime.launch import run
-from cupysoft.simulator import machine
+from cupysoft.simulator import llvm
 from cupysoft.testing import ulp_distance
 
 __all__ = [
@@ -133,7 +133,7 @@ class Comparison:
 def backends(arch: str = "sm_90") -> Iterator[Backend]:
     """Give every backend that is present: the host, the kernels on the CPU, the simulated device, the GPU."""
     yield Backend("host", None)
-    if machine.available() and nvrtc.available():
+    if llvm.available() and nvrtc.available():
         from cupysoft.simulator import Device
 
         yield Backend("CPU", None, "kernels")

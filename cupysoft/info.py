@@ -54,7 +54,7 @@ def _host() -> str:
 
 def _simulated() -> str:
     """Whether CUDA kernels can run on this CPU, or what is missing."""
-    from cupysoft.simulator.machine import binding
+    from cupysoft.simulator.llvm import binding
 
     try:
         llvm = binding()

@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 import cupysoft
-from cupysoft.simulator import machine
+from cupysoft.simulator import llvm
 
 ROOT = Path(__file__).parent.parent
 OPTIONAL = ("cupy", "cupyx", "cuda", "llvmlite", "scipy", "ml_dtypes", "hypothesis", "flint")
@@ -84,5 +84,5 @@ def test_setup_names_every_package() -> None:
 def test_setup_asks_for_the_llvmlite_that_the_simulator_needs() -> None:
     setup = configparser.ConfigParser()
     setup.read(ROOT / "setup.cfg")
-    oldest = ".".join(map(str, machine._OLDEST))
+    oldest = ".".join(map(str, llvm._OLDEST))
     assert f"llvmlite>={oldest}" in setup["options.extras_require"]["sim"].split()

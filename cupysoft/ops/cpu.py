@@ -111,7 +111,7 @@ def _device() -> Any | None:
     with unforked():
         # Imported here: small arrays, which most are, need none of it.
         from cupysoft.simulator import Device
-        from cupysoft.simulator.machine import available
+        from cupysoft.simulator.llvm import available
 
         return Device(check=False) if available() else None
 

@@ -101,8 +101,11 @@ def _instructions(table: str) -> tuple[Where, ...]:
     )
 
 
-def described(module: Module, name: str, translation: Translation) -> dict[str, Any]:
-    """Return everything about a translated kernel but how its machine code is made, fit for JSON."""
+def described(module: Module, name: str, translation: Translation, characters: int) -> dict[str, Any]:
+    """Return everything about a translated kernel but how its machine code is made, fit for JSON.
+
+    `characters`: the length of the text that is compiled for this kernel alone.
+    """
     kernel = module.functions[name]
     layout = translation.layout
     variables = {**module.variables, **translation.variables}
@@ -121,7 +124,7 @@ def described(module: Module, name: str, translation: Translation) -> dict[str, 
         "local": {each: (offset, variables[each].size) for each, offset in layout.local.items()},
         "limits": kernel.directives,
         "table": _table(translation.instructions),
-        "care": _care(len(translation.text)),
+        "care": _care(characters),
     }
 
 

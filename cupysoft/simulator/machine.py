@@ -1,28 +1,24 @@
-"""LLVM text to machine code, with a cache on disk."""
+"""Kernels to machine code, with a cache on disk."""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
-import itertools
 import json
-import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from ..errors import MissingDependencyError
+from .common import Common, divided
 from .compiled import CompiledKernel, described, restored
+from .llvm import compile_text, identity, link
 from .parser import parse
 from .seam import Checks
 from .translate import translate
 
-__all__ = ["ObjectStore", "available", "binding", "build", "load", "translator_version"]
-
-#: The oldest llvmlite that will do: the one in setup.cfg.
-_OLDEST = 0, 50
+__all__ = ["ObjectStore", "build", "load", "translator_version"]
 
 
 class ObjectStore(Protocol):
@@ -36,87 +32,14 @@ class ObjectStore(Protocol):
 
 
 @cache
-def binding() -> Any:
-    """Import and set up llvmlite.
-
-    Raises
-    ------
-    MissingDependencyError
-        If there is none, or one too old: another package may ask for that, and its LLVM refuses the code made here.
-    """
-    try:
-        import llvmlite
-        import llvmlite.binding as llvm
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"the simulated device needs llvmlite, which cannot be imported ({error}); "
-            "install it with: pip install llvmlite"
-        ) from error
-    found = re.match(r"(\d+)\.(\d+)", llvmlite.__version__)
-    if found and tuple(map(int, found.groups())) < _OLDEST:
-        raise MissingDependencyError(
-            f"the simulated device needs llvmlite {_OLDEST[0]}.{_OLDEST[1]} or newer, and {llvmlite.__version__} is "
-            "installed; update it with: pip install --upgrade llvmlite"
-        )
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    # The scheduler of the machine code costs time and spills registers that our order of strips keeps.
-    llvm.set_option("cupysoft", "-enable-misched=false")
-    return llvm
-
-
-def available() -> bool:
-    """Whether there is an llvmlite that will do."""
-    try:
-        binding()
-    except MissingDependencyError:
-        return False
-    return True
-
-
-@cache
-def _target_machine(haste: bool = False) -> Any:
-    llvm = binding()
-    target = llvm.Target.from_triple(llvm.get_process_triple())
-    return target.create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=_features(),
-        opt=0 if haste else 2,
-        reloc="pic",
-        codemodel="small",
-        jit=True,
-    )
-
-
-@cache
-def _linker() -> Any:
-    return binding().create_lljit_compiler(use_jit_link=True)
-
-
-@cache
-def _features() -> str:
-    return str(binding().get_host_cpu_features().flatten())
-
-
-@cache
 def translator_version() -> str:
     """Return a hash of the translator's own source and of everything that shapes its code."""
-    llvm = binding()
     digest = hashlib.sha256()
     folder = Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
-    import llvmlite
-
-    digest.update(f"{llvmlite.__version__} {llvm.get_host_cpu_name()} {_features()}".encode())
+    digest.update(identity().encode())
     return digest.hexdigest()
-
-
-#: Numbers of the loaded kernels: a linker's libraries need names of their own.
-_NUMBERS = itertools.count()
-
-#: LLVM's objects are not safe to use from several threads at once.
-_LOCK = threading.Lock()
 
 
 def build(
@@ -157,58 +80,88 @@ def build(
     keys = {hasty: _key(ptx, name, variant + " hasty" * hasty) for hasty in (False, True)}
     found = _find(store, [keys[False], keys[True]] if haste else [keys[False]])
     if found is not None:
-        length = int.from_bytes(found[:8], "little")
-        return load(json.loads(found[8 : 8 + length]), found[8 + length :])
+        return found
     module = parsed() if parsed is not None else parse(ptx)
     translation = translate(module, name, checks, fast=fast, linear=linear, drawn=drawn)
     hasty = haste and not translation.fast
-    description = described(module, name, translation) | {"hasty": hasty}
-    code = compile_text(translation.text, hasty)
+    text, common = divided(translation.text)
+    description = described(module, name, translation, len(text)) | {"hasty": hasty}
+    imports = _linked(common, store)
+    code = compile_text(text, hasty)
     if store is not None:
-        head = json.dumps(description, separators=(",", ":")).encode()
-        store.put(keys[hasty], len(head).to_bytes(8, "little") + head + code)
-    return load(description, code)
+        calls = {each.name: each.key for each in common}
+        store.put(keys[hasty], _packed({"kernel": description, "calls": calls}, code))
+    return load(description, code, imports)
 
 
 def _key(ptx: str, name: str, variant: str) -> str:
     return hashlib.sha256(f"{translator_version()}\0{name}\0{variant}\0{ptx}".encode()).hexdigest()
 
 
-def _find(store: ObjectStore | None, keys: list[str]) -> bytes | None:
-    """What the store has under the first of these keys that it knows."""
-    if store is None:
+def _packed(head: dict[str, Any], code: bytes) -> bytes:
+    text = json.dumps(head, separators=(",", ":")).encode()
+    return len(text).to_bytes(8, "little") + text + code
+
+
+def _unpacked(content: bytes) -> tuple[dict[str, Any], bytes]:
+    end = 8 + int.from_bytes(content[:8], "little")
+    return json.loads(content[8:end]), content[end:]
+
+
+def _find(store: ObjectStore | None, keys: list[str]) -> CompiledKernel | None:
+    """The kernel that the store has under the first of these keys that it knows, if it has all that this calls."""
+    found = None if store is None else next((found for found in map(store.get, keys) if found is not None), None)
+    if found is None:
         return None
-    return next((found for found in map(store.get, keys) if found is not None), None)
-
-
-def compile_text(text: str, haste: bool = False) -> bytes:
-    """Compile an LLVM module to an object file; in haste, to slower code."""
-    llvm = binding()
+    head, code = _unpacked(found)
     with _LOCK:
-        machine = _target_machine(haste)
-        module = llvm.parse_assembly(text)
-        module.triple = llvm.get_process_triple()
-        module.data_layout = str(machine.target_data)
-        module.verify()
-        options = llvm.create_pipeline_tuning_options(speed_level=1)
-        options.loop_vectorization = options.slp_vectorization = options.loop_unrolling = False
-        builder = llvm.create_pass_builder(machine, options)
-        passes = llvm.create_new_module_pass_manager()
-        passes.add_always_inliner_pass()
-        passes.add_sroa_pass()
-        passes.add_simplify_cfg_pass()
-        passes.add_dead_code_elimination_pass()
-        passes.run(module, builder)
-        return bytes(machine.emit_object(module))
+        imports = {name: _kept(key, store) for name, key in head["calls"].items()}
+    known = {name: address for name, address in imports.items() if address is not None}
+    return load(head["kernel"], code, known) if len(known) == len(imports) else None
 
 
-def load(description: dict[str, Any], code: bytes) -> CompiledKernel:
-    """Load an object file and return the kernel that it holds."""
-    llvm = binding()
+#: The functions that kernels have in common, by key: where each is, and what keeps it there.
+_common: dict[str, tuple[int, Any]] = {}
+_LOCK = threading.Lock()
+
+
+def _linked(functions: Iterable[Common], store: ObjectStore | None) -> dict[str, int]:
+    """Say where functions are, and make those that are nowhere yet."""
     with _LOCK:
-        # JITLink puts an object into memory in one piece. MCJIT lets arrays of gigabytes come to lie between code and
-        # constants, which the small code model cannot reach across: it then ends the process.
-        builder = llvm.JITLibraryBuilder().add_object_img(code).add_current_process().export_symbol("run")
-        tracker = builder.link(_linker(), f"kernel {next(_NUMBERS)}")
-    function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(tracker["run"])
-    return restored(description, function, tracker)
+        return {function.name: _made(function, store) for function in functions}
+
+
+def _made(function: Common, store: ObjectStore | None) -> int:
+    address = _kept(function.key, store)
+    if address is None:
+        calls = {each.name: _made(each, store) for each in function.calls}
+        code = compile_text(function.text)
+        if store is not None:
+            keys = {each.name: each.key for each in function.calls}
+            store.put(_key("", function.key, "common"), _packed({"name": function.name, "calls": keys}, code))
+        address, _ = _common[function.key] = link(code, function.name, calls)
+    return address
+
+
+def _kept(key: str, store: ObjectStore | None) -> int | None:
+    """Say where the function of this key is, which may have to come from the store; None if it is not there."""
+    if key not in _common:
+        found = None if store is None else store.get(_key("", key, "common"))
+        if found is None:
+            return None
+        head, code = _unpacked(found)
+        calls: dict[str, int] = {}
+        for name, called in head["calls"].items():
+            address = _kept(called, store)
+            if address is None:
+                return None
+            calls[name] = address
+        _common[key] = link(code, head["name"], calls)
+    return _common[key][0]
+
+
+def load(description: dict[str, Any], code: bytes, imports: Mapping[str, int]) -> CompiledKernel:
+    """Load an object file and return the kernel that it holds; `imports` has the functions that it lacks."""
+    address, keeper = link(code, "run", imports)
+    function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)(address)
+    return restored(description, function, keeper)

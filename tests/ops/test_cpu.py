@@ -22,7 +22,7 @@ from cupysoft.ops import cpu, plans_loops
 from cupysoft.ops.device import strides
 from cupysoft.ops.plans_loops import loops
 from cupysoft.runtime.launch import run
-from cupysoft.simulator import Device, machine
+from cupysoft.simulator import Device, llvm
 from tests.bits import assert_same_bits
 from tests.near_ties import NEAR_TIES, subnormal_ties
 
@@ -215,7 +215,7 @@ def test_without_llvm_the_host_computes(monkeypatch: pytest.MonkeyPatch, found: 
         monkeypatch.setitem(sys.modules, "llvmlite.binding", None)
     else:
         monkeypatch.setattr(llvmlite, "__version__", found)
-    monkeypatch.setattr(machine, "binding", machine.binding.__wrapped__)
+    monkeypatch.setattr(llvm, "binding", llvm.binding.__wrapped__)
     monkeypatch.setattr(cpu, "_device", cpu._device.__wrapped__)
     assert cpu._device() is None
     x = normal((50, 40))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from cupysoft.errors import MissingDependencyError, SimulatorError, UnknownInstructionError
-from cupysoft.simulator import machine
+from cupysoft.simulator import llvm, machine
 from cupysoft.simulator.compiled import CompiledKernel
 from cupysoft.simulator.context import SLOTS, Slot, Status
 
@@ -112,8 +112,8 @@ def test_what_is_not_known_is_named(instruction: str) -> None:
 @pytest.mark.parametrize(("version", "fits"), [("0.44.0", False), ("0.50.0", True), ("0.50.0rc1", True), ("1.0", True)])
 def test_an_llvmlite_that_is_too_old_is_named(version: str, fits: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(llvmlite, "__version__", version)
-    monkeypatch.setattr(machine, "binding", machine.binding.__wrapped__)
-    assert machine.available() == fits
+    monkeypatch.setattr(llvm, "binding", llvm.binding.__wrapped__)
+    assert llvm.available() == fits
     if not fits:
         with pytest.raises(MissingDependencyError, match=r"needs llvmlite 0.50 or newer, and 0.44.0 is installed"):
             machine.build(PTX, "f")
