@@ -13,12 +13,14 @@ from ..layout import Layout, StateOffset
 from ..meeting import lacking_lanes, masks_of
 from ..module_text import ModuleText
 from ..opcodes import write
-from ..pcs import EXITED, store_counters
+from ..pcs import EXITED
 from ..ptx import Instruction
 from ..seam import Unchecked
-from ..strips import Uniform, Value
+from ..strips import Uniform
+from .edges import Edges
 from .emitter import ALL, FastEmitter, Misplanned
-from .regions import Plan, Region, plan
+from .masked import MaskedBlocks
+from .regions import Plan, plan
 from .steps import reaches, repeatable
 
 __all__ = ["fast_text"]
@@ -38,7 +40,7 @@ def fast_text(
 
 
 class _Writer:
-    """Writes the blocks and the edges between them."""
+    """Writes the function: the ways in, the blocks that all lanes run, the masked ones."""
 
     def __init__(
         self,
@@ -53,7 +55,8 @@ class _Writer:
         self.plan = made
         self.e = FastEmitter(module, layout, Unchecked(), self.plan, linear)
         self.e.branch_targets = tables
-        self._edges = 0
+        self.edges = Edges(self.e, flow, self.plan)
+        self.masked = MaskedBlocks(self.e, flow, self.plan, self.edges)
 
     def text(self) -> str:
         """Write the function."""
@@ -65,16 +68,16 @@ class _Writer:
             if region is None or region.doubled:
                 self._block(number)
             if region is not None:
-                self._masked_block(number)
+                self.masked.block(number)
         for number in range(len(self.flow.blocks)):
             self._restart(number)
         for region in {id(each): each for each in self.plan.regions.values()}.values():
-            self._out(region)
+            self.masked.out(region)
         code.label(f"b{len(self.flow.blocks)}")
         if e.module.has("copies"):
             code.effect(f"call void @copies.wait(ptr %ctx, i32 %warp, i32 {ALL}, i32 -1)")
         code.effect("store i32 0, ptr %live.place")
-        self._counters(e.constant("i32", EXITED))
+        self.edges.counters(e.constant("i32", EXITED))
         code.effect(f"ret i32 {Status.DONE.value}")
         body = code.take()
         cases = " ".join(f"i32 {entry}, label %enter{entry}" for entry in sorted(self.plan.entries))
@@ -132,8 +135,8 @@ class _Writer:
             if not repeatable(instruction):
                 e.restart = ""
         e.begin_instruction(Instruction("nop"), e.index)
-        self._store(number)
-        self._go(number, number + 1)
+        self.edges.store(number)
+        self.edges.go(number, number + 1)
 
     def _restart(self, number: int) -> None:
         """Leave a block to the masked version, from its start."""
@@ -143,13 +146,7 @@ class _Writer:
         e.begin_block()
         e.active_name, e.region, e.restart = ALL, None, ""
         e.code.label(f"restart{number}")
-        self._give_up(number)
-
-    def _give_up(self, number: int) -> None:
-        """Let the masked version go on at the start of a block, and not hand back the warp there."""
-        self.e.code.effect(f"store i32 {number}, ptr %refused.place")
-        with self.e.aside():
-            self._leave(self.flow.blocks[number].live_in, self.e.constant("i32", number), Status.APART)
+        self.edges.give_up(number)
 
     def _meet(self, number: int) -> None:
         """Leave the block to the masked version if some lanes have a mask whose others brought another one."""
@@ -159,14 +156,11 @@ class _Writer:
         if isinstance(masks, Uniform):
             return
         whole = code.line(f"icmp eq i32 {lacking_lanes(e, masks, ALL)}, 0")
-        here = self._label("meeting")
+        here = self.edges.label("meeting")
         code.effect(f"br i1 {whole}, label %{here}.on, label %{here}.apart")
         code.label(f"{here}.apart")
-        self._give_up(number)
+        self.edges.give_up(number)
         code.label(f"{here}.on")
-
-    def _store(self, number: int) -> None:
-        self.e.store_registers(self.e.dirty & self.flow.blocks[number].live_out)
 
     def _finish(self, number: int, last: Instruction) -> bool:
         """Translate the last instruction if it ends the block, and tell whether it did."""
@@ -175,40 +169,30 @@ class _Writer:
         if opcode in ("bra", "exit", "ret"):
             self._branch(number, target_of(last, self.flow.labels) if opcode == "bra" else len(self.flow.blocks))
         elif opcode == "brx":
-            self._leave(out, chosen_target(e, self.flow), Status.APART)
+            self.edges.leave(out, chosen_target(e, self.flow), Status.APART)
         elif opcode == "trap":
             record_error(e, ErrorKind.TRAP, ALL)
             code.effect("br label %fault")
         elif opcode == "nanosleep":
-            self._leave(out, e.constant("i32", number + 1), Status.YIELD)
+            self.edges.leave(out, e.constant("i32", number + 1), Status.YIELD)
         elif is_block_barrier(last):
-            self._leave(out, e.splat("i32", arrival(e, number)), Status.WAITING)
+            self.edges.leave(out, e.splat("i32", arrival(e, number)), Status.WAITING)
         else:
             return False
         return True
-
-    def _leave(self, names: frozenset[str], counters: Value, status: Status) -> None:
-        """Store what the warp needs to go on, and return."""
-        self.e.keep(names)
-        self._counters(counters)
-        self.e.code.effect(f"ret i32 {status.value}")
-
-    def _counters(self, counters: Value) -> None:
-        store_counters(self.e, counters)
-        self.e.code.flush()
 
     def _branch(self, number: int, target: int) -> None:
         """Go to `target` where the guard holds, to the next block where it does not."""
         e, code = self.e, self.e.code
         if e.instruction.predicate is None or target == number + 1:
-            self._store(number)
-            self._go(number, target)
+            self.edges.store(number)
+            self.edges.go(number, target)
             return
         guard = e.active()
         scalar = guard.scalar if isinstance(guard, Uniform) else ""
         taken = "" if scalar else e.bits(guard)
-        self._store(number)
-        edge = self._label("edge")
+        self.edges.store(number)
+        edge = self.edges.label("edge")
         if scalar:
             code.effect(f"br i1 {scalar}, label %{edge}.taken, label %{edge}.not")
         else:
@@ -220,9 +204,9 @@ class _Writer:
             code.label(f"{edge}.both")
             self._part(number, target, taken)
         code.label(f"{edge}.taken")
-        self._go(number, target)
+        self.edges.go(number, target)
         code.label(f"{edge}.not")
-        self._go(number, number + 1)
+        self.edges.go(number, number + 1)
 
     def _part(self, number: int, target: int, taken: str) -> None:
         """Send the lanes in two directions."""
@@ -233,133 +217,10 @@ class _Writer:
             if region.doubled:
                 with e.aside():
                     e.widen(region.kept)
-            self._send(region, target, taken)
-            self._send(region, number + 1, code.line(f"xor i32 {taken}, -1"))
-            self._await(min(ways - {region.join}))
+            self.edges.send(region, target, taken)
+            self.edges.send(region, number + 1, code.line(f"xor i32 {taken}, -1"))
+            self.edges.wait_for(min(ways - {region.join}))
             return
         with e.aside():
             where = e.select(e.mask(taken), e.constant("i32", target), e.constant("i32", number + 1), "i32")
-            self._leave(self.flow.blocks[number].live_out, where, Status.APART)
-
-    def _go(self, number: int, target: int) -> None:
-        """Let all lanes go from one block to another that is not under the same mask."""
-        code = self.e.code
-        if target <= number:
-            here = self._label("back")
-            self._spend(here)
-            code.label(f"{here}.out")
-            with self.e.aside():
-                where = self.e.constant("i32", target)
-                self._leave(self.flow.blocks[target].live_in, where, Status.YIELD)
-            code.label(f"{here}.on")
-        region = self.plan.regions.get(target)
-        if region is not None and not region.doubled:
-            code.effect(f"store i32 -1, ptr %lanes{target}.slot")
-            self._await(target)
-        else:
-            code.effect(f"br label %b{target}")
-
-    def _spend(self, here: str) -> None:
-        """Take one from the budget; go on at ``.out`` when nothing is left, else at ``.on``."""
-        code = self.e.code
-        left = code.line(f"sub i32 {code.line('load i32, ptr %budget.slot')}, 1")
-        code.effect(f"store i32 {left}, ptr %budget.slot")
-        spent = code.line(f"icmp sle i32 {left}, 0")
-        code.effect(f"br i1 {spent}, label %{here}.out, label %{here}.on")
-
-    def _label(self, stem: str) -> str:
-        self._edges += 1
-        return f"{stem}.{self._edges}"
-
-    # Regions.
-
-    def _await(self, number: int) -> None:
-        self.e.code.effect(f"br label %lanes{number}")
-
-    def _send(self, region: Region, target: int, lanes: str) -> None:
-        """Let lanes wait for a block of their region."""
-        if target == region.join:
-            return
-        code = self.e.code
-        waiting = code.line(f"load i32, ptr %lanes{target}.slot")
-        code.effect(f"store i32 {code.line(f'or i32 {waiting}, {lanes}')}, ptr %lanes{target}.slot")
-
-    def _masked_block(self, number: int) -> None:
-        """Run a block with the lanes that wait for it, or go on to the next one of its region."""
-        e, code, block = self.e, self.e.code, self.flow.blocks[number]
-        region = self.plan.regions[number]
-        e.begin_block()
-        e.region, e.restart = region, ""
-        code.label(f"lanes{number}")
-        e.active_name = f"%active{number}"
-        code.effect(f"{e.active_name} = load i32, ptr %lanes{number}.slot")
-        code.effect(f"store i32 0, ptr %lanes{number}.slot")
-        nobody = code.line(f"icmp eq i32 {e.active_name}, 0")
-        code.effect(f"br i1 {nobody}, label %next{number}, label %masked{number}")
-        code.label(f"masked{number}")
-        target = number + 1
-        taken = e.active_name
-        for index, instruction in enumerate(block.instructions, block.first):
-            e.begin_instruction(instruction, index)
-            if instruction.opcode == "bra":
-                target = target_of(instruction, self.flow.labels)
-                taken = e.active_bits()
-                break
-            write(e, instruction)
-        guarded = e.instruction.predicate is not None and taken != e.active_name
-        e.begin_instruction(Instruction("nop"), e.index)
-        self._store(number)
-        self._send(region, target, taken)
-        if guarded:
-            self._send(region, number + 1, code.line(f"and i32 {e.active_name}, {code.line(f'xor i32 {taken}, -1')}"))
-        if target <= number and target != region.join:
-            self._back(number, target, taken, region)
-        code.effect(f"br label %next{number}")
-        code.label(f"next{number}")
-        e.begin_block()  # nothing that the block computed is known where nobody ran it
-        after = [each for each in region.blocks if each > number]
-        if after:
-            self._await(after[0])
-        else:
-            e.active_name = ALL
-            self._rejoin(region)
-            self._go(number, region.join)
-
-    def _rejoin(self, region: Region) -> None:
-        """Make scalars again of what the masked blocks wrote; where a lane differs, the masked version goes on."""
-        e, code = self.e, self.e.code
-        differs = e.narrow(self.flow.blocks[region.join].live_in) if region.doubled else "false"
-        if differs != "false":
-            here = self._label("rejoin")
-            code.effect(f"br i1 {differs}, label %{here}.apart, label %{here}.on")
-            code.label(f"{here}.apart")
-            self._give_up(region.join)
-            code.label(f"{here}.on")
-        e.begin_block()
-        e.region = None
-
-    def _back(self, number: int, target: int, taken: str, region: Region) -> None:
-        """Go back to an earlier block of the region if lanes wait there, as long as the budget lasts."""
-        code = self.e.code
-        here = self._label("back")
-        some = code.line(f"icmp ne i32 {taken}, 0")
-        code.effect(f"br i1 {some}, label %{here}, label %next{number}")
-        code.label(here)
-        self._spend(here)
-        code.label(f"{here}.out")
-        code.effect(f"br label %out{min(region.blocks)}")
-        code.label(f"{here}.on")
-        self._await(target)
-
-    def _out(self, region: Region) -> None:
-        """Leave a region whose budget is used up: each lane goes on at the block it waits for."""
-        e, code = self.e, self.e.code
-        e.begin_block()
-        e.region = region
-        code.label(f"out{region.blocks[0]}")
-        where: Value = e.constant("i32", region.join)
-        for number in region.blocks:
-            waiting = e.mask(code.line(f"load i32, ptr %lanes{number}.slot"))
-            where = e.select(waiting, e.constant("i32", number), where, "i32")
-        live = frozenset().union(*(self.flow.blocks[each].live_in for each in (*region.blocks, region.join)))
-        self._leave(live, where, Status.YIELD)
+            self.edges.leave(self.flow.blocks[number].live_out, where, Status.APART)
