@@ -90,7 +90,7 @@ class Checks(Protocol):
         """
 
     def warp_sync(self, e: Emitter) -> None:
-        """Hear that the active lanes were ordered by ``bar.warp.sync`` or a like instruction."""
+        """Hear that ``bar.warp.sync`` or a like instruction orders the active lanes, before it overwrites its mask."""
 
     def whole_warp(self, e: Emitter) -> None:
         """Hear that the active lanes are at an instruction that needs all 32; it orders nothing."""

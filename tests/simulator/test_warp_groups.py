@@ -35,6 +35,24 @@ def test_each_tile_has_its_own_mask(device: simulator.Device) -> None:
 
 
 @every_device
+def test_a_result_may_take_the_place_of_its_mask(device: simulator.Device) -> None:
+    """As where lanes leave a loop: ``mask = __ballot_sync(mask, ...)``."""
+    y = ints(5, 32)
+    body = """unsigned i = threadIdx.x, left = ~0u, turns = 0, sum = ~0u, all = ~0u, none = ~0u, one = ~0u;
+    while ((left = __ballot_sync(left, turns < i)) >> i & 1) ++turns;
+    asm volatile("redux.sync.add.u32 %0, %1, %0;" : "+r"(sum) : "r"(i));
+    asm volatile("match.any.sync.b32 %0, %1, %0;" : "+r"(all) : "r"(i & 1));
+    asm volatile("shfl.sync.idx.b32 %0, %1, 0, 31, %0;" : "+r"(none) : "r"(i));
+    asm volatile("{ .reg .pred p; elect.sync %0|p, %0; }" : "+r"(one));
+    y[i] = turns; y[32 + i] = sum; y[64 + i] = all; y[96 + i] = none; y[128 + i] = one;"""
+    launch(device, body, [y])
+    assert y[0].tolist() == LANES.tolist()
+    assert y[1].tolist() == [496] * 32
+    assert (y[2].astype(np.uint32) == np.where(LANES & 1, 0xAAAAAAAA, 0x55555555)).all()
+    assert not y[3:].any()
+
+
+@every_device
 def test_a_complete_tile_does_not_wait_for_another(device: simulator.Device) -> None:
     """Half of the second tile waits for lanes that spin until the third tile has been through."""
     y = ints(32)

@@ -30,6 +30,7 @@ _REDUCTIONS = {
 @opcode("redux")
 def reduce_lanes(e: Emitter, instruction: Instruction) -> None:
     """Reduce integers, or find the least or greatest float."""
+    e.checks.warp_sync(e)
     type_ = type_of(instruction)
     operation = next(each for each in instruction.modifiers if each in ("add", "min", "max", "and", "or", "xor"))
     source = read(e, instruction.operands[1], type_)
@@ -40,7 +41,6 @@ def reduce_lanes(e: Emitter, instruction: Instruction) -> None:
     else:
         raise unknown(instruction)
     e.write(instruction.operands[0], result.value, "b32")
-    e.checks.warp_sync(e)
 
 
 def _reduced(e: Emitter, instruction: Instruction, source: Vector, operation: str) -> Vector:

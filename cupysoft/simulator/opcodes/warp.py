@@ -33,6 +33,7 @@ def shuffle(e: Emitter, instruction: Instruction) -> None:
     """
     if not instruction.has("sync"):
         raise unknown(instruction, "shuffles without .sync ended with sm_70")
+    e.checks.warp_sync(e)
     target, source, b, c, mask = instruction.operands[:5]
     mode = next(each for each in instruction.modifiers if each in ("up", "down", "bfly", "idx"))
     value = e.read(source, "b32")
@@ -57,7 +58,6 @@ def shuffle(e: Emitter, instruction: Instruction) -> None:
             _follow(e, data, source, absent, move)
     e.write(data, shuffled, "b32")
     e.write(valid, valid_lanes, "pred")
-    e.checks.warp_sync(e)
 
 
 #: What comes from a lane that takes no part: a NaN in every format, a large integer.
@@ -171,6 +171,7 @@ def vote(e: Emitter, instruction: Instruction) -> None:
     """``vote.sync``: whether all, any, or which lanes of the mask bring a true predicate."""
     if not instruction.has("sync"):
         raise unknown(instruction, "votes without .sync ended with sm_70")
+    e.checks.warp_sync(e)
     target, source, mask = instruction.operands[:3]
     mode = next(each for each in instruction.modifiers if each in ("all", "any", "uni", "ballot"))
     bits = e.bits(e.map("and <W x i1> {0}, {1}", e.read(source, "pred"), e.active()))
@@ -185,7 +186,6 @@ def vote(e: Emitter, instruction: Instruction) -> None:
         none = e.map("xor <W x i1> {0}, splat (i1 true)", some)
         result = {"all": every, "any": some, "uni": e.map("or <W x i1> {0}, {1}", every, none)}[mode]
         e.write(target, result, "pred")
-    e.checks.warp_sync(e)
 
 
 @opcode("activemask")
@@ -197,6 +197,7 @@ def active_mask(e: Emitter, instruction: Instruction) -> None:
 @opcode("elect")
 def elect(e: Emitter, instruction: Instruction) -> None:
     """``elect.sync``: the lowest lane of the mask is told that it is the one."""
+    e.checks.warp_sync(e)
     target, mask = instruction.operands
     members = e.map("and <W x i32> {0}, {1}", e.read(mask, "b32"), e.splat("i32", e.active_name))
     leader = e.intrinsic("cttz", "i32", members, types=("i32",), trailing="i1 false")
@@ -209,6 +210,7 @@ def elect(e: Emitter, instruction: Instruction) -> None:
 @opcode("match")
 def match_lanes(e: Emitter, instruction: Instruction) -> None:
     """``match.sync``: which lanes of the mask hold the same value."""
+    e.checks.warp_sync(e)
     target, source, mask = instruction.operands[:3]
     type_ = type_of(instruction)
     lane_type = f"i{64 if type_.endswith('64') else 32}"
@@ -226,7 +228,6 @@ def match_lanes(e: Emitter, instruction: Instruction) -> None:
         e.write(target.first if isinstance(target, Pair) else target, same, "b32")
         if isinstance(target, Pair):
             e.write(target.second, every, "pred")
-    e.checks.warp_sync(e)
 
 
 def _match(type_: str) -> tuple[str, str]:
