@@ -1,7 +1,8 @@
-"""The assembler's report on every family of kernels and every architecture: nothing spills, and it is quick."""
+"""The assembler's report on every family of kernels and every architecture: nothing spills."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import Any
 
@@ -127,19 +128,32 @@ LARGE = ("softmax/settle.cu", "softmax/settle_weighted.cu", "softmax/weighted.cu
 OLDEST = {"softmax/rows32.cu": "sm_80"}
 
 
+# Which kernels of a file are compiled for an architecture; the nightly profile compiles all for all.
+TURNS = {
+    "sm_75": slice(0, None, 2),
+    "sm_80": slice(0, None, 2),
+    "sm_86": slice(1, None, 4),
+    "sm_89": slice(3, None, 4),
+    "sm_90a": slice(1, None, 2),
+    "sm_100": slice(0, None, 2),
+    "sm_120": slice(1, None, 2),
+}
+
+
 def programs() -> Iterator[Any]:
     """Give a file, an architecture, and which of the file's kernels are compiled for it.
 
-    sm_75, sm_86 and sm_89 have as many registers as sm_80, and the reports are alike: they take turns. So do all
-    of them with large kernels, of which each is compiled for two or three.
+    All architectures have as many registers, and the reports are alike: they take turns, so that each kernel is
+    compiled for two or three.
     """
-    some = {"sm_75": slice(0, None, 2), "sm_86": slice(1, None, 4), "sm_89": slice(3, None, 4)}
+    everything = os.environ.get("HYPOTHESIS_PROFILE") == "nightly"
     for path, names in KERNELS.items():
         for place, arch in enumerate(ARCHITECTURES):
             if place >= ARCHITECTURES.index(OLDEST.get(path, "sm_75")):
-                turns = slice(place % 3, None, 3) if path in LARGE else some.get(arch, slice(None))
-                if names[turns] or not names:
-                    yield pytest.param(path, arch, names[turns], id=f"{path}-{arch}")
+                turns = slice(place % 3, None, 3) if path in LARGE else TURNS[arch]
+                some = names if everything else names[turns]
+                if some or not names:
+                    yield pytest.param(path, arch, some, id=f"{path}-{arch}")
 
 
 @pytest.mark.parametrize(("path", "arch", "names"), list(programs()))
