@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import replace
 from typing import TypeAlias
 
 from .ptx import Instruction, Lines
@@ -59,7 +58,7 @@ class Locations:
             return instructions
         known = {call: self._chain(call) for call in calls}
         return [
-            replace(each, callers=known[call]) if call is not None else each
+            each.called_from(known[call]) if call is not None else each
             for each, call in zip(instructions, self._called, strict=True)
         ]
 

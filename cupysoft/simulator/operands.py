@@ -44,7 +44,9 @@ def split(text: str) -> list[str]:
     return [*parts, last] if last or parts else []
 
 
-def operands(text: str, unique: Callable[[str], str], registers: Container[str]) -> tuple[Operand, ...]:
+def operands(
+    text: str, unique: Callable[[str], str], registers: Container[str], known: dict[str, Operand]
+) -> tuple[Operand, ...]:
     """Read what follows the opcode.
 
     Parameters
@@ -55,17 +57,25 @@ def operands(text: str, unique: Callable[[str], str], registers: Container[str])
         Gives the unique name of a name as written.
     registers : container of str
         Unique names of the declared registers.
+    known : dict
+        Operands that were read where names mean the same, by how they are written; those read here are added.
     """
-    return tuple(_operand(part, unique, registers) for part in split(text))
+    found = []
+    for part in split(text):
+        operand = known.get(part)
+        if operand is None:
+            operand = known[part] = _operand(part, unique, registers)
+        found.append(operand)
+    return tuple(found)
 
 
 def _operand(text: str, unique: Callable[[str], str], registers: Container[str]) -> Operand:
     if text[0] in "{(":
-        return Vector(operands(text[1:-1], unique, registers))
+        return _vector(text[1:-1], unique, registers)
     if text[0] == "[":
         inside = text[1:-1].strip()
         # A texture or a tensor, and where in it: whether anybody knows the instruction is for others to say.
-        return Vector(operands(inside, unique, registers)) if split(inside)[1:] else _address(inside, unique, registers)
+        return (_vector if split(inside)[1:] else _address)(inside, unique, registers)
     if "|" in text:
         first, second = text.split("|")
         return Pair(_operand(first.strip(), unique, registers), _operand(second.strip(), unique, registers))
@@ -86,6 +96,10 @@ def _operand(text: str, unique: Callable[[str], str], registers: Container[str])
     if match:
         return Symbol(unique(match[1]), _signed(match[2], match[3]))
     return Symbol(name)
+
+
+def _vector(text: str, unique: Callable[[str], str], registers: Container[str]) -> Vector:
+    return Vector(tuple(_operand(part, unique, registers) for part in split(text)))
 
 
 def _address(text: str, unique: Callable[[str], str], registers: Container[str]) -> Address:

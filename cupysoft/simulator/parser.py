@@ -15,7 +15,7 @@ from .declarations import parameters, variable
 from .indirect import number_functions
 from .locations import Locations
 from .operands import operands
-from .ptx import Function, Instruction, Label, Module, Register, Symbol
+from .ptx import Function, Instruction, Label, Module, Operand, Register, Symbol
 
 __all__ = ["parse"]
 
@@ -60,6 +60,7 @@ class _Parser:
         self.function: Function | None = None
         self.scopes: list[_Scope] = []
         self.scope_count = 0
+        self.known: dict[str, Operand] = {}  # as they are written, where names mean the same
         self.pending = ""
         self.pending_line = 0
         self.nested = 0  # braces open inside the pending statement
@@ -141,6 +142,7 @@ class _Parser:
         return not pending or _HEADER.match(pending) is not None
 
     def _open(self) -> None:
+        self.known.clear()
         header = _HEADER.match(self.pending.strip())
         if header:
             self.function = self._header(header[1], header[2])
@@ -153,6 +155,7 @@ class _Parser:
             self.scopes.append(_Scope(f"#{self.scope_count}", first))
 
     def _close(self) -> None:
+        self.known.clear()
         scope = self.scopes.pop()
         if self.scopes and scope.labels and self.function is not None:
             code, tables = self.function.instructions, self.function.branch_targets
@@ -183,6 +186,7 @@ class _Parser:
         elif _VARIABLE.match(text):
             self._local_variable(text)
         elif targets := _TARGETS.match(text):
+            self.known.clear()
             names = tuple(each.strip() for each in targets[2].split(","))
             scope = self.scopes[-1]
             scope.names[targets[1]] = targets[1] + scope.suffix
@@ -201,6 +205,7 @@ class _Parser:
 
     def _registers(self, text: str) -> None:
         assert self.function is not None
+        self.known.clear()
         match = re.match(r"\.reg\s*((?:\.\w+\s*)+)(.*)", text)
         if not match or ".v" in match[1]:
             raise ValueError("unknown form of .reg")
@@ -215,6 +220,7 @@ class _Parser:
 
     def _local_variable(self, text: str) -> None:
         assert self.function is not None
+        self.known.clear()
         declared = variable(text, rename=lambda name: name + self.scopes[-1].suffix)
         self.scopes[-1].names[declared.name.removesuffix(self.scopes[-1].suffix)] = declared.name
         self.function.variables[declared.name] = declared
@@ -237,7 +243,7 @@ class _Parser:
         if not match:
             raise ValueError("neither an instruction nor a directive")
         opcode, *modifiers = match[0].split(".")
-        parsed = operands(body[match.end() :], self._unique, self.function.registers)
+        parsed = operands(body[match.end() :], self._unique, self.function.registers, self.known)
         here = self.locations.here
         self.function.instructions.append(
             Instruction(opcode, tuple(modifiers), parsed, predicate, negated, self.pending_line, here, text)
