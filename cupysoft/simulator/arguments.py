@@ -131,6 +131,11 @@ def pack(binding: Binding, addresses: Sequence[int]) -> bytes:
 
 
 def _convert(where: str, label: str, parameter: Parameter, argument: object) -> Region | bytes:
+    if isinstance(argument, np.ndarray | np.generic) and not argument.dtype.isnative:
+        raise LaunchError(
+            f"{where} has dtype {argument.dtype}, whose byte order neither this machine nor a GPU has; pass it"
+            ' .astype(dtype.newbyteorder("=")), or a view of its bytes'
+        )
     if isinstance(argument, np.ndarray):
         if parameter.type == "b8":
             return _structure(where, parameter, argument)

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..errors import LaunchError
 from .kernels import RawKernel
-from .signature import checked_name, parsed
+from .signature import array_or_scalar, checked_name, parsed
 
 __all__ = ["GeneratedKernels"]
 
@@ -55,6 +55,8 @@ class GeneratedKernels:
                 f"{self.name}: {len(args)} arguments were given; it takes {self.nin} inputs, and {self.nout} outputs"
                 " if any"
             )
+        for parameter, value in zip(self.in_params, args, strict=False):
+            array_or_scalar(f"{self.name}: {parameter.name}", value)
         return [*args, *[None] * (self.nargs - len(args))]
 
     def _kernel(self, text: str, placeholders: dict[str, np.dtype[Any]]) -> RawKernel:

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import DtypeError, LaunchError
 
-__all__ = ["Parameter", "checked_name", "ctype_of", "decide", "parsed", "scalar"]
+__all__ = ["Parameter", "array_or_scalar", "checked_name", "ctype_of", "decide", "parsed", "scalar"]
 
 _TYPES = {
     "bool": "bool",
@@ -129,6 +129,11 @@ def decide(
         if not isinstance(value, np.ndarray):
             continue
         ctype_of(f"{kernel}: {parameter.name}", value.dtype)
+        if not value.dtype.isnative:
+            raise DtypeError(
+                f"{kernel}: {parameter.name} has dtype {value.dtype}, whose byte order neither this machine nor a GPU"
+                f' has; pass it .astype("{value.dtype.name}")'
+            )
         wanted = parameter.dtype or placeholders.setdefault(parameter.type, value.dtype)
         if value.dtype != wanted:
             raise DtypeError(f"{kernel}: {parameter.name} has dtype {value.dtype}, it must be {wanted}")
@@ -140,12 +145,16 @@ def decide(
     return [each.dtype or placeholders[each.type] for each in parameters], placeholders
 
 
-def scalar(what: str, value: Any, dtype: np.dtype[Any]) -> np.generic:
-    """A Python or NumPy scalar as a value of a parameter's dtype, by NumPy's rules of assignment."""
-    if not isinstance(value, bool | int | float | complex | np.generic):
+def array_or_scalar(what: str, value: Any) -> None:
+    """Refuse what is neither an array nor a number."""
+    if not isinstance(value, bool | int | float | complex | np.generic | np.ndarray):
         raise DtypeError(
             f"{what} is a {type(value).__module__}.{type(value).__qualname__}; it must be a NumPy array or a number"
         )
+
+
+def scalar(what: str, value: Any, dtype: np.dtype[Any]) -> np.generic:
+    """A Python or NumPy scalar as a value of a parameter's dtype, by NumPy's rules of assignment."""
     cell = np.zeros(1, dtype)
     try:
         if np.iscomplexobj(value) and dtype.kind != "c":

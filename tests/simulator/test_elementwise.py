@@ -273,6 +273,8 @@ def test_arguments_that_do_not_fit_are_refused() -> None:
         ((1.0, 2.0), ShapeError, "no array tells"),
         ((1j, x), DtypeError, "imaginary"),
         (([1.0], x), DtypeError, "builtins.list"),
+        (([1.0], [2.0]), DtypeError, "x is a builtins.list; it must be a NumPy array or a number"),
+        ((np.arange(3, dtype=">f4"), 1), DtypeError, r'x has dtype >f4, whose byte order.*\.astype\("float32"\)'),
         ((x, np.zeros(3, "M8[s]")), DtypeError, "datetime64"),
     ):
         with pytest.raises(error, match=says):

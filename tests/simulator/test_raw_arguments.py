@@ -206,6 +206,8 @@ class TextureObject:
         ("int a", True, "bool of 1 bytes"),
         ("double a", np.longdouble(1), "16 bytes"),
         ("float* a", np.array([None]), "Python objects"),
+        ("float* a", np.zeros(3, ">f4"), "argument 0 has dtype >f4, whose byte order"),
+        ("int4 a", np.zeros(4, "<i2,>i2")[()], "whose byte order"),
         ("int4 a", np.zeros(3, np.int32), "array of 12 bytes"),
         ("int4 a", np.array((1, 2), "i4,i8")[()], "12 bytes"),
         ("float* a", [1.0], "builtins.list"),
