@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     verify = commands.add_parser("verify", help="count results whose bits are not those of the rigorous reference")
     verify.set_defaults(command=_verify)
     verify.add_argument("--elements", type=_number, default=10**6, metavar="1e7", help="elements of input (1e6)")
-    verify.add_argument("--seed", type=int, default=0, metavar="N", help="seed of the input (0)")
+    verify.add_argument("--seed", type=_seed, default=0, metavar="N", help="seed of the input, 0 or more (0)")
     verify.add_argument(
         "--backend", action="append", metavar="host", help="host, CPU, simulated, GPU; may be repeated (all)"
     )
@@ -71,6 +71,16 @@ def _number(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1, as 1e7 is")
     return number
+
+
+def _seed(text: str) -> int:
+    try:
+        seed = int(text)
+    except ValueError:
+        seed = -1
+    if seed < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 0")
+    return seed
 
 
 def _info(options: argparse.Namespace) -> int:

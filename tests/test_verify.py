@@ -113,3 +113,10 @@ def test_a_number_of_elements_may_be_written_in_any_way(capsys: pytest.CaptureFi
     with pytest.raises(SystemExit):
         cli.main(["verify", "--elements", "many"])
     assert "'many' is not a number of at least 1, as 1e7 is" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seed", ["-1", "1.5", "x"])
+def test_a_seed_is_a_whole_number_from_0_on(seed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["verify", f"--seed={seed}", "--elements", "1", "--backend", "host"])
+    assert f"argument --seed: '{seed}' is not a whole number of at least 0" in capsys.readouterr().err
