@@ -37,9 +37,10 @@ def softmax(
         Where to write the result: same shape, the result's dtype, same device. It may be `x` itself.
     precision : {"exact", "fast"}
         ``"fast"`` is plain float32 for types of at most 32 bits, with the exponential of the hardware: a few ulp from
-        the truth, closer than SciPy in float32, but no longer the same bits everywhere. On a device it is for rows of
-        up to 65536 elements along the fastest axis; others, and float64 on a device, are exact all the same. So are
-        large NumPy arrays where the kernels run on the CPU, for nothing is faster there.
+        the truth, no further than SciPy in float32, but no longer the same bits everywhere. On a device it is for rows
+        of up to 65536 elements along the fastest axis; others, and float64 on a device, are exact all the same. So are
+        large NumPy arrays where the kernels run on the CPU, for nothing is faster there. In NumPy logarithms are
+        computed in float64.
 
     Returns
     -------

@@ -45,8 +45,7 @@ __device__ __forceinline__ void fast_held(const T* x, const VIEW& view, T* out, 
     const FastAnchor anchor = fast_anchor<FUNCTION>(m);
     float term[COUNT];
     FastSum<FUNCTION> sum;
-#pragma unroll
-    for (int i = 0; i < COUNT; i++) term[i] = sum.push(value[i], m, anchor);
+    sum.push(value, m, anchor, term);
     sum.template join<TEAM>();
     const FastRow of_row = fast_row<FUNCTION>(m, anchor, sum);
     if constexpr (FUNCTION == Fast::LogSumExp) {
@@ -119,8 +118,8 @@ __global__ void __launch_bounds__(32 * FAST_WARPS, VIEW::BLOCKS)
         for (int i = 0; i < STEP; i++) largest = maximum(largest, value[i]);
         move(found, m, largest);
         m = largest;
-#pragma unroll
-        for (int i = 0; i < STEP; i++) found.push(value[i], m, fast_anchor<Fast::LogSumExp>(m));
+        float term[STEP];
+        found.push(value, m, fast_anchor<Fast::LogSumExp>(m), term);
     }
     const float of_all = Team::template reduce<Maximum>(m);
     move(found, m, of_all);

@@ -18,6 +18,8 @@ constexpr float LOG_2_LOW = 0x1.7f7d1cp-20f;
 // Terms are lifted, so that none that counts is subnormal.
 constexpr int FAST_LIFT = 64;
 constexpr float FAST_REACH = 107.0f;
+// For logarithms: 65536 times exp(-131), below 2^-172, is nothing. A term so low, lifted, is the least normal number.
+constexpr float FAST_LOG_REACH = 131.0f;
 
 __device__ __forceinline__ bool is_finite(float value) { return fabsf(value) <= 0x1.fffffep+127f; }
 __device__ __forceinline__ float positive_float_infinity() { return __uint_as_float(0x7f800000u); }
@@ -39,7 +41,7 @@ template <Fast FUNCTION>
 __device__ __forceinline__ FastAnchor fast_anchor(float m) {
     if constexpr (FUNCTION != Fast::Softmax) {
         // x - m is rounded for the sum only; -inf - -inf is not computed.
-        return {m == -positive_float_infinity() ? 0.0f : m, -FAST_REACH, TO_INTEGER + FAST_LIFT};
+        return {m == -positive_float_infinity() ? 0.0f : m, -FAST_LOG_REACH, TO_INTEGER + FAST_LIFT};
     }
     const Anchor exact = anchor_for(m, FAST_REACH);
     const float d = __fadd_rn(exact.lowest, FAST_REACH);
@@ -58,21 +60,29 @@ __device__ __forceinline__ float fast_term(float x, FastAnchor anchor) {
     return __uint_as_float(__float_as_uint(term) + (__float_as_uint(shifted) << 23));
 }
 
+// The sum of numbers in a tree, in which errors grow slowest.
+template <int COUNT>
+__device__ __forceinline__ float fast_tree(const float* number) {
+    if constexpr (COUNT == 1) return number[0];
+    else return __fadd_rn(fast_tree<COUNT / 2>(number), fast_tree<COUNT - COUNT / 2>(number + COUNT / 2));
+}
+
 // A sum in the making: for logarithms what is below the maximum, and how often that is there.
 template <Fast FUNCTION>
 struct FastSum {
     float sum = 0.0f;
     float count = 0.0f;
 
-    __device__ __forceinline__ float push(float x, float m, FastAnchor anchor) {
-        const float term = fast_term(x, anchor);
-        if constexpr (FUNCTION == Fast::Softmax) {
-            sum = __fadd_rn(sum, term);
-        } else {
-            sum = __fadd_rn(sum, x == m ? 0.0f : term);
-            count = __fadd_rn(count, x == m ? 1.0f : 0.0f);
+    template <int COUNT>
+    __device__ __forceinline__ void push(const float (&x)[COUNT], float m, FastAnchor anchor, float (&term)[COUNT]) {
+        float below[COUNT];
+#pragma unroll
+        for (int i = 0; i < COUNT; i++) {
+            term[i] = fast_term(x[i], anchor);
+            below[i] = FUNCTION != Fast::Softmax && x[i] == m ? 0.0f : term[i];
+            if constexpr (FUNCTION != Fast::Softmax) count = __fadd_rn(count, x[i] == m ? 1.0f : 0.0f);
         }
-        return term;
+        sum = __fadd_rn(sum, fast_tree<COUNT>(below));
     }
     template <typename TEAM>
     __device__ __forceinline__ void join() {
@@ -103,13 +113,13 @@ __device__ __forceinline__ FastLog fast_log(float count, float rest) {
 struct FastRow {
     FastAnchor anchor;
     float factor;
-    float fine = 0.0f;  // what the factor lacks, of logsumexp alone
+    float fine = 0.0f;  // of softmax the sum, of logsumexp what the factor lacks
 };
 
 template <Fast FUNCTION>
 __device__ __forceinline__ FastRow fast_row(float m, FastAnchor anchor, FastSum<FUNCTION> found) {
     const bool ordinary = is_finite(m);
-    if constexpr (FUNCTION == Fast::Softmax) return {anchor, ordinary ? __fdiv_rn(1.0f, found.sum) : float_nan()};
+    if constexpr (FUNCTION == Fast::Softmax) return {anchor, ordinary ? __fdiv_rn(1.0f, found.sum) : float_nan(), found.sum};
     // As in log_softmax: maximum +inf: NaN where x is, else -inf; all -inf, or NaN: NaN.
     if (!ordinary) return {{m > 0.0f ? m : float_nan(), 0.0f, 0.0f}, 0.0f};
     const FastLog log = fast_log(found.count, __fmul_rn(found.sum, 0x1p-64f));
@@ -145,7 +155,10 @@ __device__ __forceinline__ float exact_sum(float a, float b, float& missed) {
 
 template <Fast FUNCTION>
 __device__ __forceinline__ float fast_result(float x, float term, const FastRow& row) {
-    if constexpr (FUNCTION == Fast::Softmax) return __fmul_rn(term, row.factor);
+    if constexpr (FUNCTION == Fast::Softmax) {
+        const float share = __fmul_rn(term, row.factor);
+        return __fmaf_rn(__fmaf_rn(-share, row.fine, term), row.factor, share);
+    }
     float of_difference, of_result;
     const float d = exact_sum(x, -row.anchor.shift, of_difference);
     const float s = exact_sum(d, -row.factor, of_result);

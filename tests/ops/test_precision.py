@@ -45,6 +45,53 @@ def test_errors_are_no_larger_than_scipys(function: str, where: str, rows: int, 
         assert our_error.mean() <= max(their_error.mean(), 0.05) + slack
 
 
+def other_data(rng: np.random.Generator) -> Any:
+    """Rows that are no normal logits."""
+    yield rng.random((200, 40))
+    yield rng.integers(-5, 5, (20, 300))
+    yield 1000 + 3 * rng.normal(size=(20, 300))
+    yield np.maximum(0, rng.normal(size=(20, 300)))
+    yield -20 * rng.exponential(size=(200, 40))
+    logits = rng.normal(size=(20, 300))
+    yield logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_errors_on_the_host_are_no_larger_on_other_data(seed: int) -> None:
+    for x in other_data(np.random.default_rng(seed)):
+        x = x.astype(np.float32)
+        for function in FUNCTIONS:
+            ours = getattr(cupysoft, function)(x, axis=-1, precision="fast")
+            true = getattr(cupysoft, function)(x, axis=-1)
+            with np.errstate(all="ignore"):
+                scipys = getattr(scipy.special, function)(x, axis=-1)
+            our_error, their_error = ulp_distance(ours, true), ulp_distance(scipys, true)
+            assert our_error.max() <= their_error.max()
+            assert our_error.mean() <= their_error.mean()
+
+
+def test_shares_by_the_kernels_are_no_worse_on_other_data() -> None:
+    for x in other_data(np.random.default_rng(1)):
+        x = x.astype(np.float32)
+        with place("simulated"):
+            ours = cupysoft.softmax(x, axis=-1, precision="fast")
+        true = cupysoft.softmax(x, axis=-1)
+        our_error, their_error = ulp_distance(ours, true), ulp_distance(scipy.special.softmax(x, axis=-1), true)
+        assert our_error.max() <= their_error.max()
+        assert our_error.mean() <= their_error.mean()
+
+
+@pytest.mark.parametrize("columns", [1000, 9000])
+def test_what_lies_far_below_is_nothing_beside_a_logarithm(columns: int) -> None:
+    x = np.zeros((1, columns), np.float32)
+    x[0, 7] = 500
+    with place("simulated"):
+        found = cupysoft.log_softmax(x, axis=-1, precision="fast")
+        assert cupysoft.logsumexp(x, axis=-1, precision="fast") == 500
+    assert found[0, 7] == 0
+    assert found[0, 0] == -500
+
+
 @pytest.mark.parametrize("where", DEVICES)
 def test_logsumexp_is_nearer_than_scipys(where: str) -> None:
     x = np.random.default_rng(9).normal(size=(1500, 100)).astype(np.float32)
