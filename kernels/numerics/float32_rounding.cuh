@@ -82,7 +82,7 @@ template <>
 struct Single<float> {
     // Results are rounded so many at a time.
     static constexpr int GROUP = 4;
-    // exp(-107) < 2^-154: such results are 0, and 8192 such terms nothing beside the others.
+    // exp(-107) < 2^-154: such results are 0, and 65536 such terms nothing beside the others.
     static constexpr float REACH = 107.0f;
 
     template <typename TABLE>
