@@ -9,7 +9,7 @@ import pytest
 
 from cupysoft.runtime import sources
 from tests.mutation.by_tests import judged_by_tests
-from tests.mutation.known import Known, page
+from tests.mutation.known import NOT_ASKED, Known, page
 from tests.mutation.probes import PROBES
 from tests.mutation.run import Verdict, expected, mutants, verdicts
 from tests.mutation.session import Session, in_session
@@ -164,4 +164,8 @@ def test_the_verdict_that_tells_most_is_kept(tmp_path: Path) -> None:
     text = page([known.verdict(first), known.verdict(second)], {}, "today.")
     assert "The probes killed 0, tests 1 more. 1 live on: 0 with a reason, 1 without one." in text
     assert text.count(first.name) == 1
+    assert "of the mutants that live on 1 have" in page([known.verdict(first)], {}, "today.", partly=1)
+    assert "live on" not in text.partition("The probes")[0]
+    *_, third = mutants([sources.kernels_folder() / "ladder" / "ladder.cu"])
+    assert known.verdict(third).end == NOT_ASKED
     assert "why it lives" in page([known.verdict(first)], {first.name: "why it lives"}, "today.").lower()

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from cupysoft.runtime import sources
 from tests.mutation.by_tests import FILES, judged_by_tests
-from tests.mutation.known import PROBES_WAY, Known, page, reasons_of
+from tests.mutation.known import NOT_ASKED, PROBES_WAY, Known, page, reasons_of
 from tests.mutation.probes import PROBES
 from tests.mutation.run import Mutant, Verdict, expected, mutants, verdicts
 from tests.mutation.together import judged_together
@@ -57,17 +57,17 @@ def main() -> int:
             options.only
         )
         made = f"`python -m tests.mutation{asked}`, {datetime.date.today():%-d %B %Y}."
-        options.write.write_text(page(found, reasons, made), encoding="utf-8")
+        options.write.write_text(page(found, reasons, made, _partly_asked(found, known)), encoding="utf-8")
     needless = {each.mutant.name for each in found if each.killed} & reasons.keys()
     for name in needless:
         print(f"killed, and has a reason why it should live: {name}", file=sys.stderr)
     for name in reasons.keys() - {each.mutant.name for each in found} if not (options.only or options.kind) else ():
         print(f"gone, and still has a reason: {name}", file=sys.stderr)
-    unexplained = [
-        each for each in found if not each.killed and each.end != "does not compile" and each.mutant.name not in reasons
-    ]
+    living = [each for each in found if not each.killed and each.end != "does not compile"]
+    unexplained = [each for each in living if each.mutant.name not in reasons or each.end == NOT_ASKED]
     for each in unexplained:
-        print(f"{each.end}, and no reason is known: {each.mutant.name} (line {each.mutant.site.line})", file=sys.stderr)
+        why = "" if each.end == NOT_ASKED else ", and no reason is known"
+        print(f"{each.end}{why}: {each.mutant.name} (line {each.mutant.site.line})", file=sys.stderr)
     return 1 if unexplained else 0
 
 
@@ -86,6 +86,15 @@ def _judged(wanted: Sequence[Mutant], known: Known, by: str, workers: int) -> It
     asked = [each for each in wanted if any(each in some for some in files.values())]
     print(f"{len(asked)} mutants for {len(files)} files of tests", flush=True)
     yield from judged_by_tests(asked, files, workers) if asked else ()
+
+
+def _partly_asked(found: Sequence[Verdict], known: Known) -> int:
+    """Count the living mutants that some judge has not been asked about."""
+    living = [each.mutant for each in found if not each.killed and each.end != "does not compile"]
+    return sum(
+        not all(known.is_asked(each, way) for way in (PROBES_WAY, *(FILES if _is_choice(each) else ())))
+        for each in living
+    )
 
 
 def _by_probes(missing: Sequence[Mutant], workers: int) -> Iterator[Verdict]:

@@ -10,10 +10,13 @@ from pathlib import Path
 
 from tests.mutation.run import LIVING, Mutant, Verdict
 
-__all__ = ["PROBES_WAY", "Known", "page", "reasons_of"]
+__all__ = ["NOT_ASKED", "PROBES_WAY", "Known", "page", "reasons_of"]
 
 PROBES_WAY = "probes"
 """The way to judge that comes before the files of tests."""
+
+NOT_ASKED = "not asked"
+"""The verdict on what nobody has judged."""
 
 
 class Known:
@@ -44,9 +47,9 @@ class Known:
         return way in self._ends[mutant.name] or self.verdict(mutant).killed
 
     def verdict(self, mutant: Mutant) -> Verdict:
-        """The verdict that tells most."""
+        """The verdict that tells most; `NOT_ASKED` if there is none."""
         ends = [Verdict(mutant, *each) for each in self._ends[mutant.name].values()]
-        return max(ends, key=lambda each: each.weight, default=Verdict(mutant, LIVING[0]))
+        return max(ends, key=lambda each: each.weight, default=Verdict(mutant, NOT_ASKED))
 
 
 def reasons_of(path: Path) -> dict[str, str]:
@@ -55,8 +58,19 @@ def reasons_of(path: Path) -> dict[str, str]:
     return {name: group["why"] for group in groups for name in group["mutants"]}
 
 
-def page(found: Sequence[Verdict], reasons: Mapping[str, str], made: str) -> str:
-    """Give the result as a page: counts by kind, then those that live on, by reason; last those without one."""
+def page(found: Sequence[Verdict], reasons: Mapping[str, str], made: str, partly: int = 0) -> str:
+    """Give the result as a page: counts by kind, then those that live on, by reason; last those without one.
+
+    Parameters
+    ----------
+    found : sequence of Verdict
+    reasons : mapping of str to str
+        By names of mutants.
+    made : str
+        By what, and when.
+    partly : int
+        How many of those that live on have not been shown to every judge.
+    """
     ends: dict[str, Counter[str]] = {}
     for each in found:
         ends.setdefault(each.mutant.site.kind, Counter())[each.end] += 1
@@ -67,6 +81,7 @@ def page(found: Sequence[Verdict], reasons: Mapping[str, str], made: str) -> str
         "",
         f"{made} `reasons.toml` has the reasons.",
         "",
+        *([_JUDGED_IN_PARTS.format(partly), ""] if partly else []),
         "| taken away | " + " | ".join(columns) + " |",
         "|---" * (len(columns) + 1) + "|",
     ]
@@ -93,6 +108,12 @@ def page(found: Sequence[Verdict], reasons: Mapping[str, str], made: str) -> str
             lines += ["", f"## {title}", "", *map(_listed, some)]
     return "\n".join(lines) + "\n"
 
+
+_JUDGED_IN_PARTS = (
+    "Judged in parts, while kernels and tests grew: a verdict holds for the text of a predicate as it stands, and is\n"
+    "not asked for again where other lines of its file change; of the mutants that live on {} have a reason that was\n"
+    "found before every file of tests had seen them."
+)
 
 _WITHOUT_REASON = {
     "survived": "Without a reason: it decided otherwise somewhere, and nobody noticed",
