@@ -205,6 +205,15 @@ def test_a_logarithm_leads_across_a_middle(fast_device: simulator.Device) -> Non
     assert_bits(by_tier(fast_device, "log_softmax", x, 1)[0], reference.log_softmax(x, axis=1))
 
 
+def test_a_logarithm_does_not_lead_across_a_middle(fast_device: simulator.Device) -> None:
+    """The difference lies a last bit of its second word before a middle, and the logarithm, in float64, is less."""
+    odd, half = 100 + 2.0**-46, 2.0**-47
+    x = np.array([[odd, -np.nextafter(half, side)] for side in (0, 1)])
+    ours, _ = by_tier(fast_device, "log_softmax", x, 1)
+    assert_bits(ours, reference.log_softmax(x, axis=1))
+    assert ours[0, 1] == -odd
+
+
 @pytest.mark.parametrize(("columns", "axis"), [(66_000, 1), (300, 0)])
 def test_signs_of_zeros_where_sums_move(plain_device: simulator.Device, columns: int, axis: int) -> None:
     """Of what one thread, or part, has seen, the maximum of the row leaves but a trace, if it comes elsewhere."""
