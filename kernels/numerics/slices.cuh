@@ -53,16 +53,16 @@ __device__ __forceinline__ Limbs<N> multiply_add(const Limbs<N>& a, const Limbs<
     Limbs<N> product;
     unsigned long long column = 0;
 #pragma unroll
-    for (int place = N - 1; place < 2 * N - 1; place++) {
+    for (int i = 0; i < N; i++) column += static_cast<unsigned long long>(a.w[i]) * b.w[N - 1 - i];
 #pragma unroll
-        for (int i = place - N + 1; i < N; i++) column += static_cast<unsigned long long>(a.w[i]) * b.w[place - i];
-        if (place >= N) {
-            column += addend.w[place - N];
-            product.w[place - N] = static_cast<unsigned>(column) & SLICE_MASK;
-        }
+    for (int place = 0; place < N - 1; place++) {
         column >>= SLICE_BITS;
+#pragma unroll
+        for (int i = place + 1; i < N; i++) column += static_cast<unsigned long long>(a.w[i]) * b.w[N + place - i];
+        column += addend.w[place];
+        product.w[place] = static_cast<unsigned>(column) & SLICE_MASK;
     }
-    product.w[N - 1] = static_cast<unsigned>(column) + addend.w[N - 1];
+    product.w[N - 1] = static_cast<unsigned>(column >> SLICE_BITS) + addend.w[N - 1];
     return product;
 }
 
@@ -120,25 +120,30 @@ __device__ __forceinline__ Limbs<SLICES> power_less_one(const Limbs<SLICES>& v) 
 __device__ __forceinline__ SlicedTerm sliced_exponent(double x) {
     // y = mantissa 2^(field - 1075) log2(e), the product being in units of 2^-300 times that power of two.
     constexpr int DOWN = SLICE_BITS * (SLICED_LOG2_E_LIMBS - 1 - SLICES) + 1075;
-    // Two limbs less: the largest field that is not huge goes down by 82 bits.
+    // The largest field that is not huge: it goes down by 82 bits, so two limbs less.
+    constexpr int LARGEST = 1023 + 60;
     constexpr int BEFORE = 2;
     constexpr int KEPT = SLICED_LOG2_E_LIMBS + 2 - BEFORE;
     const long long bits = __double_as_longlong(x);
     const int exponent = static_cast<int>(bits >> 52) & 0x7ff;
-    const bool huge = exponent >= 1023 + 61;
-    const int down = DOWN - (huge ? 1023 : max(exponent, 1));
-    const unsigned long long mantissa = (bits & 0xfffffffffffffLL) | (exponent > 0 ? 0x10000000000000LL : 0LL);
+    const bool huge = exponent > LARGEST;
+    const int down = DOWN - min(max(exponent, 1), LARGEST);
+    // What is subnormal, or 0, gets a leading bit too: it lies far below the last limb.
+    const unsigned long long mantissa = (bits & 0xfffffffffffffLL) | 0x10000000000000LL;
     const unsigned low = static_cast<unsigned>(mantissa) & SLICE_MASK;
     const unsigned high = static_cast<unsigned>(mantissa >> SLICE_BITS);
-    unsigned y[KEPT];
+    unsigned product[SLICED_LOG2_E_LIMBS + 2];
     unsigned long long column = 0;
 #pragma unroll
     for (int i = 0; i < SLICED_LOG2_E_LIMBS + 2; i++) {
-        if (i < SLICED_LOG2_E_LIMBS) column += static_cast<unsigned long long>(low) * SLICED_LOG2_E[i < SLICED_LOG2_E_LIMBS ? i : 0];
-        if (i > 0 && i <= SLICED_LOG2_E_LIMBS) column += static_cast<unsigned long long>(high) * SLICED_LOG2_E[i > 0 ? i - 1 : 0];
-        if (i >= BEFORE) y[i - BEFORE] = static_cast<unsigned>(column) & SLICE_MASK;
+        if (i < SLICED_LOG2_E_LIMBS) column += static_cast<unsigned long long>(low) * SLICED_LOG2_E[min(i, SLICED_LOG2_E_LIMBS - 1)];
+        if (i > 0 && i <= SLICED_LOG2_E_LIMBS) column += static_cast<unsigned long long>(high) * SLICED_LOG2_E[max(i - 1, 0)];
+        product[i] = static_cast<unsigned>(column) & SLICE_MASK;
         column >>= SLICE_BITS;
     }
+    unsigned y[KEPT];
+#pragma unroll
+    for (int i = 0; i < KEPT; i++) y[i] = product[i + BEFORE];
 #pragma unroll 1
     for (int limbs = min(down / SLICE_BITS, SLICED_LOG2_E_LIMBS + 2) - BEFORE; limbs > 0; limbs--) {
 #pragma unroll
@@ -176,7 +181,7 @@ __device__ __forceinline__ Limbs<SLICES> digits_of(const SlicedTerm& term) {
     Limbs<SLICES> digits;
 #pragma unroll
     for (int i = 0; i < SLICES; i++) {
-        const unsigned above = i == 0 ? 1u : term.fraction.w[SLICES - (i == 0 ? 1 : i)];
+        const unsigned above = i == 0 ? 1u : term.fraction.w[SLICES - max(i, 1)];
         digits.w[i] = (above << term.k | term.fraction.w[SLICES - 1 - i] >> (SLICE_BITS - term.k)) & SLICE_MASK;
     }
     return digits;

@@ -43,7 +43,7 @@ struct OpenWeights {
     __device__ __forceinline__ Entry entry(long long column) const {
         long long place[VIEW::COUNT];
         view.column_of_all(column, place);
-        return {x.load(place[0]), WEIGHTED ? b.load(place[WEIGHTED ? 1 : 0]) : 1.0};
+        return {x.load(place[0]), WEIGHTED ? b.load(place[WEIGHTED]) : 1.0};
     }
 
     // The largest element whose weights leave something: the sign of what they leave, or 0 if there is none.

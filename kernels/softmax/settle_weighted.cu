@@ -41,9 +41,9 @@ __global__ void __launch_bounds__(32 * OPEN_SUM_WARPS, 1)
         view.row_of_all(first + i, place);
         const Type kind = static_cast<Type>(type);
         const OpenWeights<WEIGHTED, VIEW> row = {view, AnyElements{x, kind} + place[0],
-                                                 AnyElements{b, kind} + place[WEIGHTED ? 1 : 0]};
+                                                 AnyElements{b, kind} + place[WEIGHTED]};
         OpenSum<WEIGHTED, SIGNED, VIEW>(memory, row, AnyElements{out, kind} + place[OUT],
-                                        AnyElements{sign, kind} + place[SIGNED ? OUT + 1 : OUT])
+                                        AnyElements{sign, kind} + place[OUT + SIGNED])
             .settle();
     }
 }

@@ -15,6 +15,7 @@ from cupysoft.host import slices
 from cupysoft.ops import cpu, device_states, plans_sliced
 from cupysoft.runtime.sources import kernels_folder
 from cupysoft.testing import strategies
+from tests.kernels.test_kernel_numerics import computed
 
 
 def test_kernels_have_the_tables_of_the_host() -> None:
@@ -47,10 +48,29 @@ def test_kernels_fold_to_the_bits_of_the_host(device: simulator.Device, data: st
     assert_same_state(x, axes, device)
 
 
+# The last digits of the first two hang on the last limb of each step of the series, those of the others on what is
+# carried out of the limbs that are left off.
+LAST_DIGITS = [83.08203125, -458.765625, float.fromhex("0x1.dbba892887778p+60"), float.fromhex("0x1.28415a04c46cfp+60")]
+
+
+def test_terms_are_those_of_the_host() -> None:
+    """Their places too, which no state shows where numbers are huge."""
+    x = np.ldexp(np.random.default_rng(4).normal(size=200), np.arange(-100, 100))
+    x = np.concatenate([x, LAST_DIGITS, [2.0**61, -(2.0**61), 1e300, -1e300, 5e-324, 0.0]])
+    digits = range(slices.SLICES)
+    code = "const SlicedTerm t = exp_slices(a); const auto digits = digits_of(t); place = t.place; k = t.k;"
+    code += "".join(f"d{i} = digits.w[{i}];" for i in digits)
+    outputs = "int64 place, int32 k" + "".join(f", uint32 d{i}" for i in digits)
+    with simulator.Device(check=False, fast=False):
+        place, k, *found = computed(1, outputs, code, x, header="numerics/slices.cuh")
+    true = slices.terms(x)
+    assert np.array_equal(place, true.place)
+    assert np.array_equal(k, true.k)
+    assert np.array_equal(found, true.digits)
+
+
 @given(x=st.lists(st.floats(), min_size=4, max_size=4))
-@example(
-    x=[83.08203125, -458.765625, 0.0, 1.0]
-)  # whose last digits change with the last limb of any step of the series
+@example(x=LAST_DIGITS)
 @settings(max_examples=30)
 def test_any_numbers_of_float64(device: simulator.Device, x: list[float]) -> None:
     rows = np.array(x)[:, None] * np.array([1.0, 1 - 2.0**-53, 0.5, -1.0])

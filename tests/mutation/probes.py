@@ -23,6 +23,7 @@ from cupysoft.ops.plans import logsumexp
 from cupysoft.ops.plans_loops import loops
 from cupysoft.runtime.launch import run
 from cupysoft.testing.near_ties import weighted_tie
+from tests.kernels.test_weighted_tiers import CASES, SEEN_BY_ONE, known
 from tests.mutation.probe import BFLOAT16, FUNCTIONS, Array, Probe, near_tie_rows, special_rows
 from tests.mutation.probes_attention import ATTENTION
 from tests.mutation.probes_states import STATES
@@ -165,6 +166,15 @@ def _cancelling() -> Iterator[Array]:
     yield from cupysoft.logsumexp(a, axis=1, b=np.repeat([1.0, -1.0, 1.0], [200, 200, 1]), return_sign=True)
 
 
+def _known_sums() -> Iterator[Array]:
+    """The cases of the tests of tiers; and what one thread sees, one after the other."""
+    a, b = known(CASES)
+    yield from cupysoft.logsumexp(a, axis=1, b=b, return_sign=True)
+    for x, weights in SEEN_BY_ONE:
+        a, b = (np.repeat(np.array(each)[:, None], 3, axis=1) for each in (x, weights))
+        yield from cupysoft.logsumexp(a, axis=0, b=b, return_sign=True)
+
+
 def _unweighted() -> Iterator[Array]:
     """Sums without weights whose signs are asked for, by their last tier."""
     device = simulator.current()
@@ -219,6 +229,7 @@ PROBES = (
         for shape, axis, seed in (((200, 3), 1, None), ((40, 40), 1, None), ((40, 40), 0, 5), ((12, 1030), 1, 6))
     ),
     Probe("weights in doubt", _cancelling),
+    Probe("weights, known cases", _known_sums),
     Probe("no weights, in doubt", _unweighted),
     Probe("weights in columns and in parts, c8", _weighted("c8", (4100, 9), 0)),
     *(Probe(f"weights in parts, {dtype}", _weighted(dtype, (1, 20000), 1)) for dtype in ("f4", "c8")),
