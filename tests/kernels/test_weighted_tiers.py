@@ -88,6 +88,18 @@ def test_any_trouble(plain_device: simulator.Device, seed: int, kind: str, famil
 
 MIDDLE, TINY = 1.25 * 2.0**-60, float.fromhex("0x1.4a26794437733p-115")
 
+# Exponents and weights whose sum is hardly more than 1, or less.
+BESIDE_ONE: list[tuple[list[float], list[float]]] = [
+    # The first window on what is left beside 1 holds little of it, and more lies far below.
+    ([0, 0, 0], [1, 2.0**-300, 2.0**-800]),
+    # Ties of numbers so small that an error of them vanishes; what decides is half the square of the number.
+    ([0, 0, 0], [1, 2.0**-1000 + 2.0**-1052, 2.0**-1053]),
+    ([0, 0, 0], [1, -(2.0**-1000), -(2.0**-1053)]),
+    # So near that the second tier sees no difference from 1, though its exponentials are rounded.
+    ([1e-300, 0, -1e-300, 0], [1, -2, 1, 1]),
+    ([1e-300, 0, -1e-300, 0], [-1, 2, -1, 1]),
+]
+
 # Exponents and weights.
 CASES: list[tuple[list[float], list[float]]] = [
     # Exactly zero, alone and above something; and not quite.
@@ -125,14 +137,7 @@ CASES: list[tuple[list[float], list[float]]] = [
     ([0, -1e19], [1, 1]),
     ([0, -1e19], [1, -1]),
     ([0, 5, 5, -3000], [1, 2, -2, 1]),
-    # The first window on what is left beside 1 holds little of it, and more lies far below.
-    ([0, 0, 0], [1, 2.0**-300, 2.0**-800]),
-    # Ties of numbers so small that an error of them vanishes; what decides is half the square of the number.
-    ([0, 0, 0], [1, 2.0**-1000 + 2.0**-1052, 2.0**-1053]),
-    ([0, 0, 0], [1, -(2.0**-1000), -(2.0**-1053)]),
-    # So near that the second tier sees no difference from 1, though its exponentials are rounded.
-    ([1e-300, 0, -1e-300, 0], [1, -2, 1, 1]),
-    ([1e-300, 0, -1e-300, 0], [-1, 2, -1, 1]),
+    *BESIDE_ONE,
     # One term: a number, or its logarithm.
     ([5e-324], [-1]),
     ([1e-300], [1]),
@@ -190,11 +195,16 @@ SEEN_BY_ONE: list[tuple[list[float], list[float]]] = [
 ]
 
 
-def test_a_thread_knows_what_it_loses(plain_device: simulator.Device) -> None:
+def seen_by_one() -> tuple[Array, Array]:
+    """Rows in which every eighth element is the same thread's."""
     a, b = np.zeros((2, len(SEEN_BY_ONE), 48))
     for row, (x, weights) in enumerate(SEEN_BY_ONE):
-        a[row, : 8 * len(x) : 8], b[row, : 8 * len(x) : 8] = x, weights  # every eighth is its own
-    assert_tiers(plain_device, a, b)
+        a[row, : 8 * len(x) : 8], b[row, : 8 * len(x) : 8] = x, weights
+    return a, b
+
+
+def test_a_thread_knows_what_it_loses(plain_device: simulator.Device) -> None:
+    assert_tiers(plain_device, *seen_by_one())
 
 
 def test_ties_that_need_hundreds_of_bits(plain_device: simulator.Device) -> None:

@@ -23,7 +23,7 @@ from cupysoft.ops.plans import logsumexp
 from cupysoft.ops.plans_loops import loops
 from cupysoft.runtime.launch import run
 from cupysoft.testing.near_ties import weighted_tie
-from tests.kernels.test_weighted_tiers import CASES, SEEN_BY_ONE, known
+from tests.kernels.test_weighted_tiers import BESIDE_ONE, known, seen_by_one
 from tests.mutation.probe import BFLOAT16, FUNCTIONS, Array, Probe, near_tie_rows, special_rows
 from tests.mutation.probes_attention import ATTENTION
 from tests.mutation.probes_states import STATES
@@ -167,12 +167,9 @@ def _cancelling() -> Iterator[Array]:
 
 
 def _known_sums() -> Iterator[Array]:
-    """The cases of the tests of tiers; and what one thread sees, one after the other."""
-    a, b = known(CASES)
-    yield from cupysoft.logsumexp(a, axis=1, b=b, return_sign=True)
-    for x, weights in SEEN_BY_ONE:
-        a, b = (np.repeat(np.array(each)[:, None], 3, axis=1) for each in (x, weights))
-        yield from cupysoft.logsumexp(a, axis=0, b=b, return_sign=True)
+    """Of the tests of tiers: what is next to 1; and what one thread sees, one after the other."""
+    for a, b in (known(BESIDE_ONE), seen_by_one()):
+        yield from cupysoft.logsumexp(a, axis=1, b=b, return_sign=True)
 
 
 def _unweighted() -> Iterator[Array]:
