@@ -136,8 +136,10 @@ __device__ __forceinline__ SlicedTerm sliced_exponent(double x) {
     unsigned long long column = 0;
 #pragma unroll
     for (int i = 0; i < SLICED_LOG2_E_LIMBS + 2; i++) {
-        if (i < SLICED_LOG2_E_LIMBS) column += static_cast<unsigned long long>(low) * SLICED_LOG2_E[min(i, SLICED_LOG2_E_LIMBS - 1)];
-        if (i > 0 && i <= SLICED_LOG2_E_LIMBS) column += static_cast<unsigned long long>(high) * SLICED_LOG2_E[max(i - 1, 0)];
+        const unsigned of_low = SLICED_LOG2_E[min(i, SLICED_LOG2_E_LIMBS - 1)];
+        const unsigned of_high = SLICED_LOG2_E[min(max(i - 1, 0), SLICED_LOG2_E_LIMBS - 1)];
+        if (i < SLICED_LOG2_E_LIMBS) column += static_cast<unsigned long long>(low) * of_low;
+        if (i > 0 && i <= SLICED_LOG2_E_LIMBS) column += static_cast<unsigned long long>(high) * of_high;
         product[i] = static_cast<unsigned>(column) & SLICE_MASK;
         column >>= SLICE_BITS;
     }
