@@ -164,8 +164,12 @@ class Device:
         names: Sequence[str] | None = None,
         label: str | None = None,
         cooperative: bool = False,
+        called: Callable[[], Sequence[str]] = tuple,
     ) -> None:
-        """Launch a kernel of a module that keeps its variables; `cooperative`: with all its blocks at one time."""
+        """Launch a kernel of a module that keeps its variables.
+
+        `cooperative`: with all its blocks at one time; `called` gives the names of the parameters in the source.
+        """
         label = label or name
         ragged = math.prod(block) % 32 != 0
         loaded = module.kernel(name, self.check, self.fast, self.seed is not None, lies_in_rows(block), ragged)
@@ -176,7 +180,17 @@ class Device:
         if names is not None:
             names = [each or f"argument {position}" for position, each in enumerate(names)]
         outcome = loaded.launch(
-            label, grid, block, args, shared_mem, names, self.seed, self.report.launches, cooperative, repr(self)
+            label,
+            grid,
+            block,
+            args,
+            shared_mem,
+            names,
+            self.seed,
+            self.report.launches,
+            cooperative,
+            repr(self),
+            called,
         )
         with _reporting:
             self.report.add(label, loaded.kernel, outcome, shape, partial(module.resources, name))

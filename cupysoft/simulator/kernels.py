@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
+from functools import partial
 from typing import IO, Any, NoReturn
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy.typing as npt
 from ..errors import CompileError, DtypeError, LaunchError
 from .attributes import KernelAttributes
 from .device import Device, Extent, current
+from .formal import formal_names
 from .loading import Loader, Origin, loader, options_of
 
 __all__ = ["RawKernel", "RawModule"]
@@ -137,6 +139,7 @@ class RawKernel(KernelAttributes):
             names=names,
             label=self.name,
             cooperative=self.enable_cooperative_groups,
+            called=partial(formal_names, self.code, self.name),
         )
 
     def compile(self, log_stream: IO[str] | None = None) -> None:

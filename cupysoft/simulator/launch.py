@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -110,6 +110,7 @@ class LoadedKernel:
         number: int = 0,
         cooperative: bool = False,
         device: str = "",
+        called: Callable[[], Sequence[str]] = tuple,
     ) -> Outcome:
         """Run every block to its end.
 
@@ -133,6 +134,8 @@ class LoadedKernel:
             Whether all blocks are on the device together, and can wait for each other at the grid's barrier.
         device : str
             How messages call the device.
+        called : callable
+            Gives the names of the parameters in the source, or none.
 
         Raises
         ------
@@ -194,7 +197,8 @@ class LoadedKernel:
         if ordering is not None and ordering.error is not None:
             raise ordering.error
         show(used, memory if self.checked else None)
-        error = self._error(used, Site(label, self.kernel, grid, block, dynamic, memory, self.checked, drawn))
+        site = Site(label, self.kernel, grid, block, dynamic, memory, self.checked, drawn, called)
+        error = self._error(used, site)
         if error is not None:
             raise error  # what the checks noted last is still in these workspaces
         return Outcome(binding, memory, used, spare)

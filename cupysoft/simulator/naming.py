@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +53,7 @@ class Site:
     memory: AddressMap
     checked: bool
     drawn: str = ""
+    called: Callable[[], Sequence[str]] = tuple
 
 
 def space(memory: int) -> str:
@@ -78,7 +79,7 @@ def place(site: Site, memory: int, address: int, meant: int = -1) -> str:
         return _on_chip(address, site.kernel.local, local, local, "the thread's local memory")
     found = site.memory.at_host(address) if memory == IN_GLOBAL else site.memory.of(address)
     if found is not None:
-        return _in_array(*found)
+        return _in_array(site, *found)
     if 0 <= address < 4096:
         return f"address {address:#x}, a null pointer,"
     return f"address {address & (1 << 64) - 1:#x}, which belongs to no array of this launch,"
@@ -101,11 +102,21 @@ def _beside(byte: int, size: int) -> str:
     return f", {byte - size} bytes behind its end," if byte >= size else ""
 
 
-def _in_array(region: Region, byte: int) -> str:
+def _in_array(site: Site, region: Region, byte: int) -> str:
     inside = byte - region.start
     whole = region.itemsize and inside % region.itemsize == 0
     element = f"element {inside // region.itemsize}" if whole else f"byte {inside}"
-    return f"{element} of {_plain(region.label)} ({region.size} bytes){_beside(byte, region.size)}"
+    return f"{element} of {_label(site, region)} ({region.size} bytes){_beside(byte, region.size)}"
+
+
+def _label(site: Site, region: Region) -> str:
+    """What reports call an array, with the name of the parameter where the source shows it."""
+    position = re.fullmatch(r"argument (\d+)", region.label)
+    if position is None:
+        return _plain(region.label)
+    names = site.called()
+    known = len(names) == len(site.kernel.parameters)
+    return f"{region.label} {names[int(position[1])]!r}" if known else region.label
 
 
 def _plain(name: str) -> str:
