@@ -26,7 +26,7 @@ __all__ = ["Way", "computed", "only", "state_of"]
 Way: TypeAlias = Literal["host", "kernels"]
 
 # Arrays of fewer elements are done sooner by `host` (benchmarks/softmax.py).
-_LEAST_ELEMENTS = 1 << 15
+_LEAST_ELEMENTS = 1 << 14
 
 # Elements of rows in doubt that are copied at a time, and from how many on kernels look at them before `host` does.
 _SETTLED_ELEMENTS = 1 << 20

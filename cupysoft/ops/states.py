@@ -53,7 +53,7 @@ class SoftmaxState:
     nearly leave off. In narrower types next to nothing is undecided.
 
     To fold in an element takes a device some 1400 integer instructions, far more than to read it. NumPy arrays take
-    75 ns an element from 32,768 elements on, where the kernels run on the CPU, and 700 to 900 ns else (`python -m
+    75 ns an element from 16,384 elements on, where the kernels run on the CPU, and 700 to 900 ns else (`python -m
     benchmarks.states`, one thread of an x86-64 machine, November 2026).
 
     The state lies where its parts lie: in host memory, or on the CUDA device of CuPy arrays. `update` reads each

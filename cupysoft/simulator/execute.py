@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
+import itertools
 import os
 import sys
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -25,6 +27,10 @@ _PARTS = 8
 #: Blocks that may be set aside at one time. A device with more resident blocks does not exist.
 _RESIDENT = 4096
 _RESIDENT_BYTES = 1 << 29
+#: How long a thread works before others are woken to help it, which takes them about as long.
+_ALONE_SECONDS = 1e-4
+#: Parts of the first range, after which a thread looks how long it has worked.
+_FIRST_PARTS = 8
 #: How long blocks below a failed one may go on before they are stopped: they may wait for it for ever.
 _GRACE_SECONDS = 2.0
 _FENV_BYTES = 512  # more than any C library's fenv_t
@@ -60,7 +66,10 @@ def _default_arithmetic() -> None:
 
 
 def _here(work: Callable[[], None]) -> None:
-    """Do in this thread what is for those of the pool, and leave its arithmetic as it was."""
+    """Work in this thread, in the arithmetic that those of the pool have, and leave its own as it was.
+
+    The machine code comes back from time to time, so that the thread can be interrupted.
+    """
     environment = _environment()
     before = ctypes.create_string_buffer(_FENV_BYTES)
     if environment is not None:
@@ -94,6 +103,7 @@ class Schedule:
         self.stop = ctypes.c_int32(0)
         #: The lowest block that failed.
         self.failed: int | None = None
+        self._grace = 0.0  # when those below it are stopped
 
     @property
     def stop_address(self) -> int:
@@ -118,13 +128,22 @@ class Schedule:
     def fail(self, block: int) -> None:
         """Note that a block failed."""
         with self._lock:
+            if self.failed is None:
+                self._grace = time.monotonic() + _GRACE_SECONDS
             self.failed = block if self.failed is None else min(self.failed, block)
+
+    def hurry(self) -> None:
+        """Stop all threads if a block failed some time ago."""
+        if self.failed is not None and time.monotonic() > self._grace:
+            self.stop.value = 1
 
 
 def ranges_of(blocks: int, threads: int) -> list[tuple[int, int]]:
-    """Cut the blocks of a grid into ranges."""
+    """Cut the blocks of a grid into ranges, the first ones short."""
     step = max(1, blocks // (threads * _PARTS))
-    return [(first, min(first + step, blocks)) for first in range(0, blocks, step)]
+    short = max(1, step // _FIRST_PARTS) if threads > 1 else step
+    starts = [*range(0, min(step, blocks), short), *range(step, blocks, step), blocks]
+    return list(itertools.pairwise(starts))
 
 
 def execute(
@@ -150,28 +169,39 @@ def execute(
         Hears of blocks that do not end.
     """
     used: list[Workspace] = []
-    pool = _pool(os.getpid(), thread_count())
     work = partial(_work, schedule, run, workspace, used, stagnation)
-    jobs = handed_over(pool, [work] * threads)
-    if not jobs:
-        _here(work)
+    others = _Others(work, threads - 1)
     try:
-        _await(jobs, schedule)
+        _here(partial(work, others.called))
+        jobs = others.begun()
+        wait(jobs)
     except BaseException:
         schedule.stop.value = 1
-        wait(jobs)
+        wait(others.jobs)
         raise
     for job in jobs:
         job.result()
     return used
 
 
-def _await(jobs: list[Future[None]], schedule: Schedule) -> None:
-    """Wait for the threads; after a failure not for ever."""
-    while wait(jobs, timeout=_GRACE_SECONDS).not_done:
-        if schedule.failed is not None:
-            wait(jobs, timeout=_GRACE_SECONDS)
-            schedule.stop.value = 1
+class _Others:
+    """The threads that help the one of the launch, as soon as there is more to do than it takes to wake them."""
+
+    def __init__(self, work: Callable[[], None], number: int) -> None:
+        self.jobs: list[Future[None]] = []
+        self._work = work
+        self._number = number
+        self._due = time.perf_counter() + _ALONE_SECONDS
+
+    def called(self) -> None:
+        """Call them if it is time."""
+        if self._number and time.perf_counter() > self._due:
+            self.jobs = handed_over(_pool(os.getpid(), thread_count()), [self._work] * self._number)
+            self._number = 0
+
+    def begun(self) -> list[Future[None]]:
+        """What they have begun; who has not by now would find nothing to do."""
+        return [job for job in self.jobs if not job.cancel()]
 
 
 def _work(
@@ -180,11 +210,12 @@ def _work(
     workspace: Callable[[], Workspace],
     used: list[Workspace],
     stagnation: Stagnation,
+    between: Callable[[], None] = lambda: None,
 ) -> None:
-    """Take ranges until none is left and every block that was set aside is done."""
+    """Take ranges until none is left and every block that was set aside is done; do something `between` them."""
     watch = stagnation.watch()
     try:
-        _run_blocks(schedule, run, workspace, used, watch)
+        _run_blocks(schedule, run, workspace, used, watch, between)
     finally:
         watch.leave()
 
@@ -195,6 +226,7 @@ def _run_blocks(
     workspace: Callable[[], Workspace],
     used: list[Workspace],
     watch: Watch,
+    between: Callable[[], None],
 ) -> None:
     aside: deque[Workspace] = deque()
     free: list[Workspace] = []
@@ -223,9 +255,11 @@ def _run_blocks(
         else:
             return
         status = run(space.address, first, last)
+        between()
         if status == Status.YIELD:
             schedule.give_back(space[Slot.BLOCK] + 1, last)
             aside.append(space)
+            schedule.hurry()
             if watch.endless(space, aside):
                 schedule.fail(watch.blame(aside))
                 schedule.stop.value = 1

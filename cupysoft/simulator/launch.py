@@ -88,11 +88,19 @@ class LoadedKernel:
     checked: bool
     seconds: float = 0.0
     _spare: dict[tuple[Extent, int, bool], list[Workspace]] = field(default_factory=dict)
+    _known: npt.NDArray[np.int64] | None = None
 
     @property
     def outgrown(self) -> bool:
         """Whether better machine code would have been worth its while."""
         return self.kernel.hasty and self.seconds > _PATIENCE * self.kernel.care
+
+    def _symbols(self) -> npt.NDArray[np.int64]:
+        """The addresses of the variables; where they are does not change, but what initialisers say of it may."""
+        if self._known is None:
+            self._known = np.array(self.variables.require(self.kernel.symbols, self.checked) or [0], np.int64)
+        self.variables.relocate(self.checked)
+        return self._known
 
     @cached_property
     def _granule_shift(self) -> int:
@@ -145,7 +153,7 @@ class LoadedKernel:
             If a thread went wrong; of several, the one in the lowest block is reported.
         """
         binding = bind(label, self.kernel.parameters, args, names)
-        symbols = np.array(self.variables.require(self.kernel.symbols, self.checked) or [0], np.int64)
+        symbols = self._symbols()
         barrier = np.zeros(_GRID_WORKSPACE * cooperative, np.uint8)
         # Memory of 16-byte alignment that stays where it is while the kernel runs.
         last = binding.parameters[-1] if binding.parameters else None

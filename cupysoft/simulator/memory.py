@@ -41,10 +41,15 @@ class Variables:
                 if variable.name not in self._storage:
                     self._create(variable)
                     self._checked = None
-            if self._checked is not checked:
+        self.relocate(checked)
+        return [self.address(variable.name, checked) for variable in variables]
+
+    def relocate(self, checked: bool) -> None:
+        """Write the addresses that initialisers ask for; checked and unchecked kernels know different ones."""
+        if self._checked is not checked:
+            with unforked(), self._lock:
                 self._relocate(checked)
                 self._checked = checked
-            return [self.address(variable.name, checked) for variable in variables]
 
     def view(self, name: str) -> npt.NDArray[np.uint8]:
         """The bytes of a variable."""
@@ -78,7 +83,6 @@ class Variables:
             self._pointers[variable.name] = variable
 
     def _relocate(self, checked: bool) -> None:
-        """Write the addresses that initialisers ask for; checked and unchecked kernels know different ones."""
         for name, variable in self._pointers.items():
             for place in variable.relocations:
                 if place.symbol in self._storage:

@@ -167,9 +167,9 @@ class KernelReport:
         """Add the records of one launch."""
         self.launches += 1
         self.shape, self.static_shared, self._resources = shape, kernel.shared_bytes, assembled
-        counters = np.sum([space.counters for space in outcome.workspaces], axis=0)
-        if not counters.size:
+        if not any(space.counters.size for space in outcome.workspaces):
             return
+        counters = np.sum([space.counters for space in outcome.workspaces], axis=0)
         for space in Space:
             for access in (Access.READ, Access.WRITE, Access.ATOMIC):
                 start = (space * 3 + access) * len(Counter)

@@ -10,12 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import cupysoft.simulator as simulator
-from cupysoft.simulator.execute import Schedule, ranges_of
+from cupysoft.errors import MemcheckError
+from cupysoft.simulator import execute
+from cupysoft.simulator.execute import Schedule, _pool, ranges_of
 
 FOREVER = r"""
 extern "C" __global__ void forever(int* x) { while (atomicAdd(x, 0) == 0) { } }"""
@@ -140,6 +143,49 @@ def test_the_blocks_of_a_grid_are_cut_into_ranges_that_cover_it() -> None:
         for threads in (1, 2, 16):
             parts = ranges_of(blocks, threads)
             assert [block for first, last in parts for block in range(first, last)] == list(range(blocks))
+
+
+COUNT = r"""
+extern "C" __global__ void count(int* x) { atomicAdd(&x[threadIdx.x], 1); }"""
+
+
+@pytest.mark.parametrize("seconds", [60.0, -1.0], ids=["alone", "helped"])
+def test_other_threads_are_woken_for_launches_that_take_a_while(
+    seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that find nothing to do any more are not waited for."""
+    workers: list[ThreadPoolExecutor] = []
+
+    def pool(*given: int) -> ThreadPoolExecutor:
+        workers.append(_pool(*given))
+        return workers[-1]
+
+    monkeypatch.setenv("CUPYSOFT_THREADS", "3")
+    monkeypatch.setattr(execute, "_pool", pool)
+    monkeypatch.setattr(execute, "_ALONE_SECONDS", seconds)
+    kernel = simulator.RawKernel(COUNT, "count")
+    for blocks in (1, 2, 7, 1000):
+        x = np.zeros(64, np.int32)
+        with simulator.Device(check=False):
+            kernel((blocks,), (64,), (x,))
+        assert (x == blocks).all()
+    assert bool(workers) == (seconds < 0)
+
+
+def test_blocks_below_a_failed_one_are_stopped_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may wait for it for ever, each time in another state."""
+    source = r"""
+    extern "C" __global__ void f(int* x, int* flag) {
+        if (blockIdx.x == 0) while (atomicAdd(flag, 0) == 0) x[0]++;
+        else x[1 << 20] = 1;
+    }"""
+    monkeypatch.setenv("CUPYSOFT_THREADS", "2")
+    monkeypatch.setattr(execute, "_GRACE_SECONDS", 0.1)
+    kernel = simulator.RawKernel(source, "f")
+    began = time.monotonic()
+    with simulator.Device(), pytest.raises(MemcheckError, match=r"block \(1, 0, 0\)"):
+        kernel((2,), (1,), (np.zeros(2, np.int32), np.zeros(1, np.int32)))
+    assert time.monotonic() - began < 10
 
 
 def test_nothing_behind_a_failed_block_is_begun() -> None:
