@@ -196,10 +196,11 @@ def _refuse(failure: nvrtc.Failure, name: str, options: Sequence[str], reach: Cu
             'pip install "cupy-cuda13x"'
         )
     if missing and _CUDA_HEADER.match(missing[1]):
+        wheels = "curand" if missing[1].startswith("curand") else "cudart,cccl"
         raise MissingDependencyError(
             f"compile: {name} includes <{missing[1]}>, which is not among the CUDA headers found "
             f"({', '.join(map(str, (*reach.before, *reach.after))) or 'none'}); install them with: "
-            'pip install "cuda-toolkit[cudart,cccl]", or set CUDA_PATH'
+            f'pip install "cuda-toolkit[{wheels}]", or set CUDA_PATH'
         )
     place = _ERROR_LINE.search(failure.log)
     what = f"{place['file']}, line {place['line']}: {place['text']}" if place else f"{name}: {failure.result}"

@@ -209,6 +209,8 @@ def test_missing_cuda_headers_have_a_remedy(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(compile_module, "toolchain", lambda: Toolchain("no headers", ()))
     with pytest.raises(MissingDependencyError, match=r"cooperative_groups\.h.*cuda-toolkit\[cudart,cccl\]"):
         compile("#include <cooperative_groups.h>\n", arch="sm_90")
+    with pytest.raises(MissingDependencyError, match=r"curand_kernel\.h.*cuda-toolkit\[curand\]"):
+        compile("#include <curand_kernel.h>\n", arch="sm_90")
 
 
 @pytest.mark.parametrize("name", ["mine.h", "custom.h"])
