@@ -8,6 +8,8 @@ import platform
 import sys
 import threading
 import warnings
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -125,6 +127,17 @@ def test_threads_born_under_flush_to_zero(monkeypatch: pytest.MonkeyPatch) -> No
     with Flushing():
         result = cupysoft.softmax(x, 1)
     np.testing.assert_array_equal(result.view("i4"), expected.view("i4"))
+
+
+@needs_glibc
+def test_an_import_under_flush_to_zero() -> None:
+    source = Path(threads.__file__).read_text()
+    module: dict[str, Any] = {"__name__": "imported_under_flush_to_zero"}
+    with Flushing():
+        exec(compile(source, "threads.py", "exec"), module)
+        with module["ieee_arithmetic"]():
+            assert (np.array([1e-310]) * 0.5)[0] > 0
+    assert not module["_flushes"]()
 
 
 @needs_glibc
