@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ctypes
 import ctypes.util
-import itertools
 import os
 import sys
 import threading
@@ -22,15 +21,19 @@ from .workspace import Workspace
 
 __all__ = ["Schedule", "execute"]
 
-#: Parts into which each thread's share of the blocks is cut, so that no thread is left with the long end.
-_PARTS = 8
+#: Parts of each thread's share of the blocks that are left, of which it takes one at a time.
+_SHARES = 4
+#: How long a thread runs machine code at a time, about: not less than it costs to come back, and not so long that a
+#: user who interrupts it would wait.
+_BRIEF_SECONDS = 2e-4
+_AWAY_SECONDS = 0.2
 #: Blocks that may be set aside at one time. A device with more resident blocks does not exist.
 _RESIDENT = 4096
 _RESIDENT_BYTES = 1 << 29
-#: How long a thread works before others are woken to help it, which takes them about as long.
+#: How long a thread works before others are woken to help it, which takes them about as long; where the last launch
+#: took long, they are woken at once.
 _ALONE_SECONDS = 1e-4
-#: Parts of the first range, after which a thread looks how long it has worked.
-_FIRST_PARTS = 8
+_LONG_SECONDS = 5e-4
 #: How long blocks below a failed one may go on before they are stopped: they may wait for it for ever.
 _GRACE_SECONDS = 2.0
 _FENV_BYTES = 512  # more than any C library's fenv_t
@@ -89,14 +92,19 @@ class Schedule:
     ----------
     ranges : list of (int, int)
         Ranges of blocks, taken from the front.
+    threads : int
+        How many threads share them.
     ordered : bool
         Whether they are in order. Then nothing behind a failed block is begun.
     together : bool
         Whether all of them are to be on the device at one time, however many they are: they wait for each other.
     """
 
-    def __init__(self, ranges: list[tuple[int, int]], ordered: bool = True, together: bool = False) -> None:
+    def __init__(
+        self, ranges: list[tuple[int, int]], threads: int = 1, ordered: bool = True, together: bool = False
+    ) -> None:
         self.together = together
+        self.threads = threads
         self._ranges = deque(ranges)
         self._ordered = ordered
         self._lock = threading.Lock()
@@ -110,14 +118,23 @@ class Schedule:
         """Where the machine code looks whether it shall stop."""
         return ctypes.addressof(self.stop)
 
-    def take(self) -> tuple[int, int] | None:
-        """The next range, unless it begins behind a block that failed."""
+    def take(self, least: int, most: int) -> tuple[int, int] | None:
+        """The next blocks: a part of a thread's share of what is left, but from `least` to `most` if there are so many.
+
+        So all threads end at about one time, and take blocks seldom.
+        """
         with self._lock:
-            if not self._ranges or (
-                self.failed is not None and not (self._ordered and self._ranges[0][0] < self.failed)
-            ):
+            if not self._ranges:
                 return None
-            return self._ranges.popleft()
+            first, last = self._ranges[0]
+            if self.failed is not None and not (self._ordered and first < self.failed):
+                return None
+            self._ranges.popleft()
+            share = (last - first) // (self.threads * _SHARES)
+            end = min(last, first + min(max(share, least), most))
+            if end < last:
+                self._ranges.appendleft((end, last))
+            return first, end
 
     def give_back(self, first: int, last: int) -> None:
         """Return the rest of a range whose first block was set aside."""
@@ -138,39 +155,31 @@ class Schedule:
             self.stop.value = 1
 
 
-def ranges_of(blocks: int, threads: int) -> list[tuple[int, int]]:
-    """Cut the blocks of a grid into ranges, the first ones short."""
-    step = max(1, blocks // (threads * _PARTS))
-    short = max(1, step // _FIRST_PARTS) if threads > 1 else step
-    starts = [*range(0, min(step, blocks), short), *range(step, blocks, step), blocks]
-    return list(itertools.pairwise(starts))
-
-
 def execute(
     schedule: Schedule,
-    threads: int,
     run: Callable[[int, int, int], int],
     workspace: Callable[[], Workspace],
     stagnation: Stagnation,
+    before: float = 0.0,
 ) -> list[Workspace]:
     """Run every block; return the workspaces that were used, for their records.
 
     Parameters
     ----------
     schedule : Schedule
-        The blocks.
-    threads : int
-        How many threads take part.
+        The blocks, and how many threads share them.
     run : callable
         The kernel's machine code.
     workspace : callable
         Gives a workspace that is ready for a block.
     stagnation : Stagnation
         Hears of blocks that do not end.
+    before : float
+        How many seconds the last launch of the kernel took, which is what is known of this one.
     """
     used: list[Workspace] = []
     work = partial(_work, schedule, run, workspace, used, stagnation)
-    others = _Others(work, threads - 1)
+    others = _Others(work, schedule.threads - 1, 0.0 if before > _LONG_SECONDS else _ALONE_SECONDS)
     try:
         _here(partial(work, others.called))
         jobs = others.begun()
@@ -185,13 +194,13 @@ def execute(
 
 
 class _Others:
-    """The threads that help the one of the launch, as soon as there is more to do than it takes to wake them."""
+    """The threads that help the one of the launch, after a time that would not be worth waking them."""
 
-    def __init__(self, work: Callable[[], None], number: int) -> None:
+    def __init__(self, work: Callable[[], None], number: int, alone: float) -> None:
         self.jobs: list[Future[None]] = []
         self._work = work
         self._number = number
-        self._due = time.perf_counter() + _ALONE_SECONDS
+        self._due = time.perf_counter() + alone
 
     def called(self) -> None:
         """Call them if it is time."""
@@ -232,10 +241,11 @@ def _run_blocks(
     free: list[Workspace] = []
     # A new block is begun when all those set aside have had a turn: one of them may wait for a block not yet begun.
     turns = 0
+    least = most = 1  # until it is known how long a block takes
     while True:
         crowded = len(aside) >= _RESIDENT or (aside and len(aside) * aside[0].nbytes > _RESIDENT_BYTES)
         waits = not schedule.together and (crowded or turns < len(aside))
-        part = None if waits else schedule.take()
+        part = None if waits else schedule.take(least, most)
         if part is not None:
             first, last = part
             turns = 0
@@ -254,7 +264,9 @@ def _run_blocks(
             space[Slot.RESUME] = 1
         else:
             return
+        began = time.perf_counter()
         status = run(space.address, first, last)
+        seconds = time.perf_counter() - began
         between()
         if status == Status.YIELD:
             schedule.give_back(space[Slot.BLOCK] + 1, last)
@@ -267,6 +279,8 @@ def _run_blocks(
         elif status == Status.DONE:
             free.append(space)
             watch.advances()
+            pace = (last - first) / max(seconds, 1e-9)
+            least, most = max(1, int(pace * _BRIEF_SECONDS)), max(1, int(pace * _AWAY_SECONDS))
         elif status == Status.ERROR:
             schedule.fail(space[Slot.ERROR_BLOCK])
             aside = deque(each for each in aside if each[Slot.BLOCK] < space[Slot.ERROR_BLOCK])

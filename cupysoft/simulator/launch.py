@@ -21,7 +21,7 @@ from .checks.layout import MOST_BLOCKS
 from .compiled import CompiledKernel
 from .context import ErrorKind, Slot
 from .diagnose import Site, error_from
-from .execute import Schedule, execute, ranges_of
+from .execute import Schedule, execute
 from .memory import AddressMap, Variables
 from .order import Ordering
 from .printf import show
@@ -89,6 +89,7 @@ class LoadedKernel:
     seconds: float = 0.0
     _spare: dict[tuple[Extent, int, bool], list[Workspace]] = field(default_factory=dict)
     _known: npt.NDArray[np.int64] | None = None
+    _last_seconds: float = 0.0
 
     @property
     def outgrown(self) -> bool:
@@ -178,7 +179,7 @@ class LoadedKernel:
         if cooperative:
             slots.append((Slot.GRID_WORKSPACE, memory.extra[0] if self.checked else _address(barrier)))
             slots.append((Slot.PATIENCE, 1))  # who waits for the other blocks gives way at once
-        schedule, threads = _plan(blocks, math.prod(block), seed, number, self.checked)
+        schedule = _plan(blocks, math.prod(block), seed, number, self.checked)
         schedule.together = cooperative
         slots.append((Slot.STOP, schedule.stop_address))
         slots += _drawn(seed, number)
@@ -199,8 +200,9 @@ class LoadedKernel:
         drawn = "" if seed is None else f"seed {seed}: the same launches on {device} do this again"
         stagnation = Stagnation(memory, self.kernel.starts)
         begin = time.perf_counter()
-        used = execute(schedule, threads, self.kernel.run, workspace, stagnation)
-        self.seconds += time.perf_counter() - begin
+        used = execute(schedule, self.kernel.run, workspace, stagnation, self._last_seconds)
+        self._last_seconds = time.perf_counter() - begin
+        self.seconds += self._last_seconds
         del stamps
         if ordering is not None and ordering.error is not None:
             raise ordering.error
@@ -241,15 +243,14 @@ def _drawn(seed: int | None, number: int) -> list[tuple[Slot, int]]:
     return [(Slot.SEED, rng.getrandbits(62) | 1), (Slot.BUDGET, 1 << rng.randrange(11))]
 
 
-def _plan(blocks: int, threads_of_block: int, seed: int | None, number: int, checked: bool) -> tuple[Schedule, int]:
-    """Cut the grid into parts; with a seed, one thread runs the blocks in a drawn order."""
+def _plan(blocks: int, threads_of_block: int, seed: int | None, number: int, checked: bool) -> Schedule:
+    """Say which thread runs which blocks; with a seed, one thread runs them in a drawn order."""
     if seed is not None:
         order = list(range(blocks))
         random.Random(f"{seed} {number} blocks").shuffle(order)
-        return Schedule([(block, block + 1) for block in order], ordered=False), 1
+        return Schedule([(block, block + 1) for block in order], ordered=False)
     alone = _ALONE_CHECKED if checked else _ALONE
-    threads = 1 if blocks * threads_of_block <= alone else min(thread_count(), blocks)
-    return Schedule(ranges_of(blocks, threads)), threads
+    return Schedule([(0, blocks)], 1 if blocks * threads_of_block <= alone else min(thread_count(), blocks))
 
 
 def _as_region(memory: npt.NDArray[Any], label: str, writable: bool) -> list[Region]:

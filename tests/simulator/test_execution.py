@@ -18,7 +18,7 @@ import pytest
 import cupysoft.simulator as simulator
 from cupysoft.errors import MemcheckError
 from cupysoft.simulator import execute
-from cupysoft.simulator.execute import Schedule, _pool, ranges_of
+from cupysoft.simulator.execute import Schedule, _pool
 
 FOREVER = r"""
 extern "C" __global__ void forever(int* x) { while (atomicAdd(x, 0) == 0) { } }"""
@@ -138,11 +138,21 @@ def test_two_launches_of_a_seeded_device_differ_and_repeat() -> None:
     assert found == orders()
 
 
-def test_the_blocks_of_a_grid_are_cut_into_ranges_that_cover_it() -> None:
+def test_the_blocks_of_a_grid_are_shared_out_in_order() -> None:
+    """In fewer and fewer at a time, but from `least` to `most`."""
     for blocks in (1, 2, 7, 64, 1000):
         for threads in (1, 2, 16):
-            parts = ranges_of(blocks, threads)
-            assert [block for first, last in parts for block in range(first, last)] == list(range(blocks))
+            for least, most in ((1, 1), (1, 99), (10, 50), (9999, 99999)):
+                schedule = Schedule([(0, blocks)], threads)
+                parts: list[tuple[int, int]] = []
+                while (part := schedule.take(least, most)) is not None:
+                    parts.append(part)
+                assert [block for first, last in parts for block in range(first, last)] == list(range(blocks))
+                sizes = [last - first for first, last in parts]
+                assert sizes == sorted(sizes, reverse=True)
+                assert max(sizes) <= most
+                assert min(sizes[:-1], default=least) >= min(least, most)
+                assert len(sizes) == 1 or most == 1 or sizes[0] * threads <= max(blocks, least * threads)
 
 
 COUNT = r"""
@@ -162,14 +172,15 @@ def test_other_threads_are_woken_for_launches_that_take_a_while(
 
     monkeypatch.setenv("CUPYSOFT_THREADS", "3")
     monkeypatch.setattr(execute, "_pool", pool)
-    monkeypatch.setattr(execute, "_ALONE_SECONDS", seconds)
+    monkeypatch.setattr(execute, "_ALONE_SECONDS", alone)
+    monkeypatch.setattr(execute, "_LONG_SECONDS", long)
     kernel = simulator.RawKernel(COUNT, "count")
     for blocks in (1, 2, 7, 1000):
         x = np.zeros(64, np.int32)
         with simulator.Device(check=False):
             kernel((blocks,), (64,), (x,))
         assert (x == blocks).all()
-    assert bool(workers) == (seconds < 0)
+    assert bool(workers) == (min(alone, long) < 0)
 
 
 def test_blocks_below_a_failed_one_are_stopped_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,13 +200,35 @@ def test_blocks_below_a_failed_one_are_stopped_after_a_while(monkeypatch: pytest
 
 
 def test_nothing_behind_a_failed_block_is_begun() -> None:
-    schedule = Schedule([(0, 5), (5, 10), (10, 15)])
-    assert schedule.take() == (0, 5)
+    schedule = Schedule([(0, 15)])
+    assert schedule.take(5, 5) == (0, 5)
     schedule.fail(7)
-    assert schedule.take() == (5, 10)
-    assert schedule.take() is None
+    assert schedule.take(5, 5) == (5, 10)
+    assert schedule.take(5, 5) is None
     schedule.give_back(6, 10)
-    assert schedule.take() == (6, 10)
+    assert schedule.take(5, 5) == (6, 10)
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_a_long_launch_can_be_interrupted_on_the_way() -> None:
+    """Blocks that all come to an end, but not soon."""
+    source = r"""
+    extern "C" __global__ void f(double* x, int n) {
+        double sum = blockIdx.x;
+        for (int i = 0; i < n; i++) sum = sqrt(sum + 2);
+        x[blockIdx.x] = sum;
+    }"""
+    kernel = simulator.RawKernel(source, "f")
+    x = np.zeros(1 << 20)
+    with simulator.Device(check=False):
+        kernel((1,), (32,), (x, np.int32(1)))
+        timer = threading.Timer(0.5, _thread.interrupt_main)
+        timer.start()
+        began = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            kernel((1 << 20,), (32,), (x, np.int32(100000)))  # some minutes
+    assert time.monotonic() - began < 5
+    timer.join()
 
 
 FLUSHING = r"""
