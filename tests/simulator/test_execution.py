@@ -159,10 +159,8 @@ COUNT = r"""
 extern "C" __global__ void count(int* x) { atomicAdd(&x[threadIdx.x], 1); }"""
 
 
-@pytest.mark.parametrize("seconds", [60.0, -1.0], ids=["alone", "helped"])
-def test_other_threads_are_woken_for_launches_that_take_a_while(
-    seconds: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("alone", "long"), [(60.0, 60.0), (-1.0, 60.0), (60.0, -1.0)])
+def test_others_are_woken_for_what_takes_a_while(alone: float, long: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Those that find nothing to do any more are not waited for."""
     workers: list[ThreadPoolExecutor] = []
 
