@@ -20,14 +20,16 @@ from tests.kernels.plans_for import contiguous
 # Kernels that decide nothing by proof: precision="fast", the lesson, and attention, which has an error bound.
 OTHERS = ("softmax/fast.cu", "ladder/", "attention/")
 
-ARITHMETIC = re.compile(r"(add|sub|mul|fma|mad|div|sqrt|rcp|rsqrt|ex2|lg2|sin|cos|tanh)\.[\w.]*b?f(16|32|64)(x2)?|call.*")
+OPERATIONS = "add|sub|mul|fma|mad|div|sqrt|rcp|rsqrt|ex2|lg2|sin|cos|tanh"
+ARITHMETIC = re.compile(rf"({OPERATIONS})\.[\w.]*b?f(16|32|64)(x2)?|call.*")
 ROUNDED = re.compile(r"(add|sub|mul|fma|div|sqrt|rcp)\.(rn|rz|rm|rp)\.f(32|64)")
 # A first guess, which is corrected with a proof.
 GUESS = "rcp.approx.ftz.f32"
 
 # With one argument: log() of a state has three.
 ARGUMENT = r"\((?:[^(),]|\((?:[^()]|\([^()]*\))*\))*\)"
-CALLED = re.compile(r"(\w+ )?(?<![\w.:>])_{0,2}(exp|exp2|exp10|expm1|log|log1p|log2|log10|tanh|sin|cos|rsqrt)f?" + ARGUMENT)
+FUNCTIONS = "exp|exp2|exp10|expm1|log|log1p|log2|log10|tanh|sin|cos|rsqrt"
+CALLED = re.compile(rf"(\w+ )?(?<![\w.:>])_{{0,2}}({FUNCTIONS})f?{ARGUMENT}")
 
 
 def unrounded(kernels: Iterable[KernelRef], arch: str = "sm_90") -> set[str]:
@@ -40,7 +42,7 @@ def unrounded(kernels: Iterable[KernelRef], arch: str = "sm_90") -> set[str]:
 
 
 def calls_of_libraries(path: str) -> set[str]:
-    """Functions of CUDA's mathematics that a file, with all its headers, calls; a definition has a type before its name."""
+    """Functions of CUDA's mathematics that a file, with its headers, calls; a definition has a type before its name."""
     code = re.sub(r"//.*", "", source(path))
     return {each[2] for each in CALLED.finditer(code) if each[1] in (None, "return ")}
 
