@@ -44,6 +44,8 @@ class Call:
         Shape of logsumexp's `b`.
     signed : bool
         logsumexp's `return_sign`.
+    fast : bool
+        Whether ``precision="fast"`` is asked for.
     """
 
     operation: str
@@ -53,6 +55,7 @@ class Call:
     axes: tuple[int, ...]
     weights: tuple[int, ...] | None = None
     signed: bool = False
+    fast: bool = False
 
     @property
     def joint(self) -> tuple[int, ...]:
@@ -66,14 +69,18 @@ class Call:
         if self.operation == "SoftmaxState":
             return self._of_states(x, stand_in(kept, np.dtype(np.float64)))
         if self.operation != "logsumexp":
-            return device.plan_softmax(x, self.axes, x, log=self.operation == "log_softmax", arch=arch)
+            log = self.operation == "log_softmax"
+            plan = device.plan_fast("LogSoftmax" if log else "Softmax", x, self.axes, x) if self.fast else None
+            return plan or device.plan_softmax(x, self.axes, x, log=log, arch=arch)
         inputs = [x]
         if self.weights is not None:
             inputs.append(np.broadcast_to(stand_in(self.weights, self.dtype), self.joint))
         results = [stand_in(kept, real_dtype(self.dtype) if self.signed else self.dtype)]
         if self.signed:
             results.append(stand_in(kept, self.dtype))
-        return device.plan_logsumexp(inputs, self.axes, results)
+        plain = self.fast and self.weights is None and not self.signed
+        plan = device.plan_fast("LogSumExp", x, self.axes, results[0]) if plain else None
+        return plan or device.plan_logsumexp(inputs, self.axes, results)
 
     def _of_states(self, x: Any, m: Any) -> Plan:
         """All that can be done with a state, one after the other."""

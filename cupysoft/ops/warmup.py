@@ -11,6 +11,7 @@ from cupysoft.host.sliced import WORDS
 from cupysoft.ops.calls import OPERATIONS, Call, kernels_of
 from cupysoft.ops.device_targets import CudaTarget
 from cupysoft.ops.plans_states import texts
+from cupysoft.ops.softmax import Precision
 from cupysoft.ops.warmup_arguments import calls_of
 from cupysoft.ops.warmup_device import current_arch, make_ready
 from cupysoft.runtime import cuda
@@ -27,6 +28,7 @@ def warmup(
     axis: int | tuple[int, ...] | None = -1,
     b: bool | Sequence[int] = False,
     return_sign: bool = False,
+    precision: Precision = "exact",
     arch: str | None = None,
 ) -> tuple[str, ...]:
     """Compile the kernels of later calls ahead of time.
@@ -50,6 +52,8 @@ def warmup(
         Whether logsumexp will be given weights: True for weights of the input's shape, or their shape.
     return_sign : bool, default False
         As in the calls of logsumexp to come.
+    precision : {"exact", "fast"}
+        As in the calls to come.
     arch : str, optional
         Architecture such as ``"sm_90"``: compile for it into the disk cache; no GPU is needed. None, the default:
         compile for the current device and load there; inside ``with cupysoft.simulator.Device()``, for that device.
@@ -61,8 +65,9 @@ def warmup(
 
     Raises
     ------
-    DtypeError, ShapeError, AxisError
-        If an operation, a dtype, a shape or an axis is not one that kernels exist for, or they do not go together.
+    DtypeError, ShapeError, AxisError, ArgumentError
+        If an operation, a dtype, a shape or an axis is not one that kernels exist for, or they do not go together, or
+        there is no such precision.
     LaunchError
         If there is no device and no `arch`.
     NotCompiledError
@@ -88,7 +93,9 @@ def warmup(
     >>> cupysoft.warmup("log_softmax", "float64", shape=(8, 64, 100), axis=(0, 2), arch="sm_90")
     ('softmax_block<LogSoftmax<double>...>', 'settle<...>')
     """
-    calls = calls_of(operations, dtypes, columns, shape=shape, axis=axis, b=b, return_sign=return_sign)
+    calls = calls_of(
+        operations, dtypes, columns, shape=shape, axis=axis, b=b, return_sign=return_sign, precision=precision
+    )
     kernels = kernels_of(calls, arch or current_arch("warmup"))
     names = tuple(kernel.name for kernel in kernels)
     if make_ready(kernels, arch):

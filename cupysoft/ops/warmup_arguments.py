@@ -10,7 +10,7 @@ import numpy as np
 
 from cupysoft.arrays import accepted_dtype, normalize_axes
 from cupysoft.errors import DtypeError, MissingDependencyError, ShapeError
-from cupysoft.ops.arguments import broadcast_shape
+from cupysoft.ops.arguments import broadcast_shape, is_fast
 from cupysoft.ops.calls import OPERATIONS, Call, any_rows
 
 __all__ = ["DTYPES", "LENGTHS", "all_calls", "calls_of", "known_dtypes", "named_dtype"]
@@ -35,9 +35,10 @@ def calls_of(
     axis: int | tuple[int, ...] | None = -1,
     b: bool | Sequence[int] = False,
     return_sign: bool = False,
+    precision: object = "exact",
 ) -> tuple[Call, ...]:
     """Check what `warmup` is given, and give the calls that it describes."""
-    names, types = _names(operations), _types(dtypes)
+    names, types, fast = _names(operations), _types(dtypes), is_fast("warmup", precision)
     weighted = not isinstance(b, bool) or b
     if (weighted or return_sign) and "logsumexp" not in names:
         raise DtypeError(f"warmup: b and return_sign belong to logsumexp; operations holds {', '.join(names)}")
@@ -50,7 +51,7 @@ def calls_of(
                 weights = (each if isinstance(b, bool) else _sizes("b", b)) if sums and weighted else None
                 joint = broadcast_shape("warmup", {"shape": each, "b": weights or (1,)})
                 axes = normalize_axes("warmup", axis, len(joint))
-                found.append(Call(name, given, dtype, each, axes, weights, sums and return_sign))
+                found.append(Call(name, given, dtype, each, axes, weights, sums and return_sign, fast))
     return tuple(found)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import cupysoft
 from cupysoft import SoftmaxState, simulator
-from cupysoft.errors import AxisError, DtypeError, ShapeError
+from cupysoft.errors import ArgumentError, AxisError, DtypeError, ShapeError
 from cupysoft.ops import device, device_states, pointwise
 from cupysoft.ops.calls import OPERATIONS, Call, kernels_of
 from cupysoft.ops.warmup_arguments import all_calls, calls_of
@@ -87,6 +87,20 @@ def test_weights_and_signs(
     assert list(ready) == planned
 
 
+@pytest.mark.parametrize("shape", [(3, 24), (3, 1000), (2, 70_000), (24, 9)])
+def test_fast_calls(planned: list[KernelRef], shape: tuple[int, ...]) -> None:
+    axis = 0 if shape == (24, 9) else -1
+    for operation in OPERATIONS[:3]:
+        for dtype in ("f2", "f4", "f8"):
+            planned.clear()
+            call(operation, np.zeros(shape, dtype), axis, precision="fast")
+            assert list(kernels_of(calls_of(operation, dtype, shape=shape, axis=axis, precision="fast"))) == planned
+    planned.clear()
+    call("logsumexp", np.zeros(shape, "f4"), axis, precision="fast", return_sign=True)
+    signed = calls_of("logsumexp", "f4", shape=shape, axis=axis, precision="fast", return_sign=True)
+    assert list(kernels_of(signed)) == planned
+
+
 def test_planning_needs_no_memory() -> None:
     (huge,) = calls_of("softmax", "f8", shape=(2**30, 2**20))
     assert huge.plan().steps[0].grid == (2**36, 1, 1)
@@ -153,6 +167,7 @@ def test_the_smallest_of_its_kind(shape: Any, axes: Any, expected: Any) -> None:
         ({"b": (8,)}, ShapeError, r"b is \(8,\); expected -1 or 0, and True or False"),
         ({"shape": (8, 5), "axis": 2}, AxisError, "axis 2 is out of range"),
         ({"shape": (8, 5), "b": (3,)}, ShapeError, r"shape has shape \(8, 5\) and b has shape \(3,\)"),
+        ({"precision": "quick"}, ArgumentError, 'precision is \'quick\'; expected "exact" or "fast"'),
         ({"operations": "softmax", "b": True}, DtypeError, "b and return_sign belong to logsumexp"),
         ({"operations": "SoftmaxState", "return_sign": True}, DtypeError, "operations holds SoftmaxState"),
     ],
