@@ -127,8 +127,10 @@ class Schedule:
             if not self._ranges:
                 return None
             first, last = self._ranges[0]
-            if self.failed is not None and not (self._ordered and first < self.failed):
-                return None
+            if self.failed is not None:
+                if not self._ordered or first >= self.failed:
+                    return None
+                most = min(most, self.failed - first)
             self._ranges.popleft()
             share = (last - first) // (self.threads * _SHARES)
             end = min(last, first + min(max(share, least), most))
@@ -186,7 +188,7 @@ def execute(
         wait(jobs)
     except BaseException:
         schedule.stop.value = 1
-        wait(others.jobs)
+        wait(others.begun())
         raise
     for job in jobs:
         job.result()
@@ -197,7 +199,7 @@ class _Others:
     """The threads that help the one of the launch, after a time that would not be worth waking them."""
 
     def __init__(self, work: Callable[[], None], number: int, alone: float) -> None:
-        self.jobs: list[Future[None]] = []
+        self._jobs: list[Future[None]] = []
         self._work = work
         self._number = number
         self._due = time.perf_counter() + alone
@@ -205,12 +207,12 @@ class _Others:
     def called(self) -> None:
         """Call them if it is time."""
         if self._number and time.perf_counter() > self._due:
-            self.jobs = handed_over(_pool(os.getpid(), thread_count()), [self._work] * self._number)
+            self._jobs = handed_over(_pool(os.getpid(), thread_count()), [self._work] * self._number)
             self._number = 0
 
     def begun(self) -> list[Future[None]]:
         """What they have begun; who has not by now would find nothing to do."""
-        return [job for job in self.jobs if not job.cancel()]
+        return [job for job in self._jobs if not job.cancel()]
 
 
 def _work(

@@ -201,10 +201,10 @@ def test_nothing_behind_a_failed_block_is_begun() -> None:
     schedule = Schedule([(0, 15)])
     assert schedule.take(5, 5) == (0, 5)
     schedule.fail(7)
-    assert schedule.take(5, 5) == (5, 10)
+    assert schedule.take(5, 5) == (5, 7)
     assert schedule.take(5, 5) is None
-    schedule.give_back(6, 10)
-    assert schedule.take(5, 5) == (6, 10)
+    schedule.give_back(6, 7)
+    assert schedule.take(5, 5) == (6, 7)
 
 
 @pytest.mark.usefixtures("interruptible")
