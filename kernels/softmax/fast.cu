@@ -6,7 +6,7 @@
 //   fast_walk    a block a row, nothing kept          x read twice (FastLogSumExp: once)
 //
 // Who owns what: see staged.cuh. Template arguments: FUNCTION, below; T, float or 16 bits; ACCESS, VIEW as in rows.cu.
-// Shared bytes: 4 a warp of a block for each reduction, and 16 a thread where elements are moved SideBySide.
+// Shared bytes: 8 a warp of a block for each reduction, and 16 a thread where elements are moved SideBySide.
 // Numerics: see fast_row.cuh.
 #include "fast_row.cuh"
 #include "online/teams.cuh"
@@ -123,13 +123,15 @@ __global__ void __launch_bounds__(32 * FAST_WARPS, VIEW::BLOCKS)
     }
     const float of_all = Team::template reduce<Maximum>(m);
     move(found, m, of_all);
-    found.template join<Team>();
     const FastAnchor anchor = fast_anchor<FUNCTION>(of_all);
     FastSum<FUNCTION> sum;
-    sum.count = found.count;
-    sum.sum = found.sum;
-    if constexpr (FUNCTION == Fast::Softmax)
+    if constexpr (FUNCTION == Fast::Softmax) {
         sum.sum = __fmul_rn(__fmaf_rn(found.count, 0x1p+64f, found.sum), __fmul_rn(fast_term(of_all, anchor), 0x1p-64f));
+    } else {
+        sum.sum = found.sum;
+        sum.count = found.count;
+    }
+    sum.template join<Team>();
     const FastRow of_row = fast_row<FUNCTION>(of_all, anchor, sum);
     if constexpr (FUNCTION == Fast::LogSumExp) {
         fast_write<Team>(out, view, row, true, fast_log_sum(of_all, of_row));

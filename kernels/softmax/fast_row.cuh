@@ -29,6 +29,11 @@ struct SumOfFloats {
     static constexpr int UNROLL = 5;
     __device__ static __forceinline__ float join(float a, float b) { return __fadd_rn(a, b); }
 };
+// For a share: an error of the sum is one of all of a row.
+struct SumOfDoubles {
+    static constexpr int UNROLL = 5;
+    __device__ static __forceinline__ double join(double a, double b) { return __dadd_rn(a, b); }
+};
 
 // What the terms of a row need: A, the least x - A, and what makes an integer of a multiple of log2(e), less that of m.
 struct FastAnchor {
@@ -72,6 +77,7 @@ template <Fast FUNCTION>
 struct FastSum {
     float sum = 0.0f;
     float count = 0.0f;
+    float sum_low = 0.0f;  // once joined, for a share: what the sum lacks
 
     template <int COUNT>
     __device__ __forceinline__ void push(const float (&x)[COUNT], float m, FastAnchor anchor, float (&term)[COUNT]) {
@@ -86,8 +92,14 @@ struct FastSum {
     }
     template <typename TEAM>
     __device__ __forceinline__ void join() {
-        sum = TEAM::template reduce<SumOfFloats>(sum);
-        if constexpr (FUNCTION != Fast::Softmax) count = TEAM::template reduce<SumOfFloats>(count);
+        if constexpr (FUNCTION == Fast::Softmax) {
+            const double all = TEAM::template reduce<SumOfDoubles>(static_cast<double>(sum));
+            sum = __double2float_rn(all);
+            sum_low = __double2float_rn(__dsub_rn(all, static_cast<double>(sum)));
+        } else {
+            sum = TEAM::template reduce<SumOfFloats>(sum);
+            count = TEAM::template reduce<SumOfFloats>(count);
+        }
     }
 };
 
@@ -113,18 +125,19 @@ __device__ __forceinline__ FastLog fast_log(float count, float rest) {
 struct FastRow {
     FastAnchor anchor;
     float factor;
-    float fine = 0.0f;  // of softmax the sum, of logsumexp what the factor lacks
+    float fine = 0.0f;   // of softmax the sum, else what the factor lacks
+    float finer = 0.0f;  // of softmax what the sum lacks
 };
 
 template <Fast FUNCTION>
 __device__ __forceinline__ FastRow fast_row(float m, FastAnchor anchor, FastSum<FUNCTION> found) {
     const bool ordinary = is_finite(m);
-    if constexpr (FUNCTION == Fast::Softmax) return {anchor, ordinary ? __fdiv_rn(1.0f, found.sum) : float_nan(), found.sum};
+    if constexpr (FUNCTION == Fast::Softmax)
+        return {anchor, ordinary ? __fdiv_rn(1.0f, found.sum) : float_nan(), found.sum, found.sum_low};
     // As in log_softmax: maximum +inf: NaN where x is, else -inf; all -inf, or NaN: NaN.
     if (!ordinary) return {{m > 0.0f ? m : float_nan(), 0.0f, 0.0f}, 0.0f};
     const FastLog log = fast_log(found.count, __fmul_rn(found.sum, 0x1p-64f));
-    if constexpr (FUNCTION == Fast::LogSumExp) return {anchor, log.high, log.low};
-    else return {anchor, __fadd_rn(log.high, log.low)};
+    return {anchor, log.high, log.low};
 }
 
 template <typename T>
@@ -157,12 +170,13 @@ template <Fast FUNCTION>
 __device__ __forceinline__ float fast_result(float x, float term, const FastRow& row) {
     if constexpr (FUNCTION == Fast::Softmax) {
         const float share = __fmul_rn(term, row.factor);
-        return __fmaf_rn(__fmaf_rn(-share, row.fine, term), row.factor, share);
+        const float left = __fmaf_rn(-share, row.finer, __fmaf_rn(-share, row.fine, term));
+        return __fmaf_rn(left, row.factor, share);
     }
     float of_difference, of_result;
     const float d = exact_sum(x, -row.anchor.shift, of_difference);
     const float s = exact_sum(d, -row.factor, of_result);
-    const float low = __fadd_rn(of_difference, of_result);
+    const float low = __fsub_rn(__fadd_rn(of_difference, of_result), row.fine);
     return low == low ? __fadd_rn(s, low) : s;  // NaN: of infinities
 }
 

@@ -52,6 +52,7 @@ def other_data(rng: np.random.Generator) -> Any:
     yield 1000 + 3 * rng.normal(size=(20, 300))
     yield np.maximum(0, rng.normal(size=(20, 300)))
     yield -20 * rng.exponential(size=(200, 40))
+    yield np.full((2, 300), 0.1)
     logits = rng.normal(size=(20, 300))
     yield logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
 
