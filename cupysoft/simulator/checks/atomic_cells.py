@@ -6,11 +6,12 @@ atomic accesses will stand: who finds another lane's number there has met it, an
 
 from __future__ import annotations
 
+from .cell_lines import GATHER, relation, unordered
 from .clock import times
 from .layout import SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine, intrinsic, splat
 from .traffic import lanes
-from .warp_cells import GATHER, cells_of, relation, unordered
+from .warp_cells import cells_of
 
 __all__ = ["atomic_check"]
 

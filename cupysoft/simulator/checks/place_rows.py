@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..context import Slot
+from .cell_lines import GATHER, SCATTER
 from .layout import (
     OTHER_LANES,
     WAS_ATOMIC,
@@ -14,7 +15,6 @@ from .stamps import OWN_STAMP
 from .text import Routine, intrinsic, load_slot, splat
 from .tiles import parted_warp
 from .traffic import CTTZ, lanes
-from .warp_cells import GATHER, SCATTER
 
 __all__ = ["global_race"]
 

@@ -9,6 +9,7 @@ from .bounds import bounds_failure, offsets_test
 from .clock import REFRESH
 from .groups import group_check
 from .layout import IN_SHARED, Access
+from .lookups import lookup_check
 from .passing import EVERY_BYTE, suffix
 from .text import FAIL, Routine, load_slot, splat
 from .traffic import CTTZ
@@ -32,7 +33,15 @@ def shared_check(access: Access, size: int, needed: int = EVERY_BYTE) -> Routine
         needs += (warp,)
         joined = "[%mask, %inside], "
         together = f"""  %settled = call i1 @{warp.name}(ptr %shadow, ptr %addresses, i32 %mask, i32 %warp)
-  br i1 %settled, label %translate, label %slow
+  br i1 %settled, label %translate, label %{"lookup" if access is Access.READ else "slow"}
+"""
+        if access is Access.READ:
+            lookup = lookup_check(size)
+            needs += (lookup,)
+            joined += "[%mask, %lookup], "
+            together += f"""lookup:
+  %looked.up = call i1 @{lookup.name}(ptr %shadow, ptr %addresses, i32 %mask, i32 %warp)
+  br i1 %looked.up, label %translate, label %slow
 """
     text = f"""define internal i32 @{name}(ptr %ctx, ptr %addresses, i32 %mask, i32 %warp, i32 %where, ptr %values,
     i64 %components) noinline {{

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from .cell_lines import GATHER, SCATTER, new_cells, reader, undivided, unordered, verdict, writer
 from .clock import times
-from .layout import CELLS_OFFSET, PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
+from .layout import CELLS_OFFSET, SEVERAL_LANES, Access, ShadowField
 from .text import Routine, intrinsic, splat
-from .tiles import parted_warp
 from .traffic import lanes
 
-__all__ = ["GATHER", "SCATTER", "cells_of", "relation", "unordered", "warp_check"]
+__all__ = ["cells_of", "warp_check"]
 
-GATHER = intrinsic("llvm.masked.gather.v32i64.v32p0", "<32 x i64>", "<32 x ptr>", "<32 x i1>", "<32 x i64>")
-SCATTER = intrinsic("llvm.masked.scatter.v32i64.v32p0", "void", "<32 x i64>", "<32 x ptr>", "<32 x i1>")
 _LOWEST = intrinsic("llvm.vector.reduce.umin.v32i32", "i32", "<32 x i32>")
 _HIGHEST = intrinsic("llvm.vector.reduce.umax.v32i32", "i32", "<32 x i32>")
 _ROTATE = intrinsic("llvm.fshr.i32", "i32", "i32", "i32", "i32")
@@ -51,14 +49,14 @@ time:
   %lanes = phi <32 x i32> [{lanes("i32")}, %row], [%sorted, %mixed], [{lanes("i32")}, %apart]
   %wanted = phi i32 [%wanted.row, %row], [%wanted.row, %mixed], [%mask, %apart]
   %met = phi i32 [%met.row, %row], [%met.row, %mixed], [0, %apart]
-{_stamps(read)}{unordered("w")}{_verdict(read)}
+{_stamps(read)}{unordered("w")}{verdict(read)}
   %okbits = bitcast <32 x i1> %ok to i32
   %doubt0 = xor i32 %okbits, -1
   %doubt = and i32 %doubt0, %wanted
   %clear = icmp eq i32 %doubt, 0
   br i1 %clear, label %commit, label %no
 commit:
-{_new_cells(access)}  br i1 %close, label %store, label %scatter
+{new_cells(access)}  br i1 %close, label %store, label %scatter
 store:
   %chosen = bitcast i32 %wanted to <32 x i1>
   %all = select <32 x i1> %chosen, <32 x i64> %new, <32 x i64> %cells
@@ -84,15 +82,7 @@ def cells_of(size: int) -> str:
   %shift = load i32, ptr %shift.at
   %bytes = shl i32 1, %shift
   %fits = icmp eq i32 %bytes, {size}
-  %parted.field = add i32 %warp, {ShadowField.PARTED.value}
-  %parted.at = getelementptr i64, ptr %shadow, i32 %parted.field
-  %parted = load i64, ptr %parted.at
-  %whole.at = getelementptr i64, ptr %shadow, i64 {ShadowField.START.value}
-  %whole = load i64, ptr %whole.at
-  %undivided = icmp slt i64 %parted, %whole
-{parted_warp()}  %together = xor i1 %tiled, true
-  %undivided.lanes = and i1 %undivided, %together
-  %one = and i1 %fits, %undivided.lanes
+{undivided()}  %one = and i1 %fits, %undivided.lanes
   br i1 %one, label %place, label %no
 no:
   ret i1 false
@@ -185,66 +175,4 @@ def _stamps(read: bool) -> str:
     spread = "".join(splat(vector, f"%{scalar}", "i32") for vector, scalar in scalars.items())
     return f"""{times()}  %thread = shl i32 %warp, 5
 {spread}{splat("warpv", "%warp", "i32")}  %self = or <32 x i32> %threadv, %lanes
-{code}  %w = trunc <32 x i64> %cells to <32 x i32>
-  %w.flag = and <32 x i32> %w, splat (i32 {TOUCHED})
-  %w.bare = icmp eq <32 x i32> %w.flag, zeroinitializer
-  %upper = lshr <32 x i64> %cells, splat (i64 32)
-  %r = trunc <32 x i64> %upper to <32 x i32>
-"""
-
-
-def relation(stamp: str) -> str:
-    """Lines for how a stamp stands to its lane's access."""
-    return f"""  %{stamp}.time = lshr <32 x i32> %{stamp}, splat (i32 12)
-  %{stamp}.who = and <32 x i32> %{stamp}, splat (i32 2047)
-  %{stamp}.early = icmp ult <32 x i32> %{stamp}.time, %startv
-  %{stamp}.equal = icmp eq <32 x i32> %{stamp}.who, %code
-  %{stamp}.thread = icmp ult <32 x i32> %{stamp}.who, splat (i32 {SEVERAL_LANES})
-  %{stamp}.w1 = lshr <32 x i32> %{stamp}.who, splat (i32 5)
-  %{stamp}.w2 = sub <32 x i32> %{stamp}.who, splat (i32 {SEVERAL_LANES})
-  %{stamp}.warp = select <32 x i1> %{stamp}.thread, <32 x i32> %{stamp}.w1, <32 x i32> %{stamp}.w2
-  %{stamp}.mine = icmp eq <32 x i32> %{stamp}.warp, %warpv
-  %{stamp}.ordered = icmp ult <32 x i32> %{stamp}.time, %syncedv
-"""
-
-
-def unordered(stamp: str) -> str:
-    """Lines that set ``%<stamp>.fine``: the access it tells of is ordered before, or the thread's own."""
-    return f"""{relation(stamp)}  %{stamp}.now = icmp ne <32 x i32> %{stamp}.time, splat (i32 {PENDING_TIME})
-  %{stamp}.self = and <32 x i1> %{stamp}.equal, %{stamp}.thread
-  %{stamp}.own = and <32 x i1> %{stamp}.self, %{stamp}.now
-  %{stamp}.inwarp = and <32 x i1> %{stamp}.mine, %{stamp}.ordered
-  %{stamp}.calm = or <32 x i1> %{stamp}.own, %{stamp}.inwarp
-  %{stamp}.fine = or <32 x i1> %{stamp}.early, %{stamp}.calm
-"""
-
-
-def _verdict(read: bool) -> str:
-    """Lines that set ``%ok``."""
-    if read:
-        return """  %known = icmp uge <32 x i32> %w.time, %firstv
-  %ok0 = and <32 x i1> %known, %w.fine
-  %ok = and <32 x i1> %ok0, %w.bare
-"""
-    return f"{unordered('r')}  %ok0 = and <32 x i1> %w.fine, %r.fine\n  %ok = and <32 x i1> %ok0, %w.bare\n"
-
-
-def _new_cells(access: Access) -> str:
-    """Lines that make the cells ``%new``: a write replaces the last one, a read joins the others."""
-    if access.writes:
-        time = "%now12v" if access is Access.WRITE else f"splat (i32 {(PENDING_TIME << 12) - (1 << 32)})"
-        return f"""  %stamp = or <32 x i32> %code, {time}
-  %stamp64 = zext <32 x i32> %stamp to <32 x i64>
-  %others = and <32 x i64> %cells, splat (i64 -4294967296)
-  %new = or <32 x i64> %others, %stamp64
-"""
-    return f"""{relation("r")}  %among = select <32 x i1> %r.ordered, <32 x i32> %code, <32 x i32> %severalv
-  %joined = select <32 x i1> %r.mine, <32 x i32> %among, <32 x i32> splat (i32 {SEVERAL_WARPS})
-  %free = or <32 x i1> %r.early, %r.equal
-  %kept = select <32 x i1> %free, <32 x i32> %code, <32 x i32> %joined
-  %stamp = or <32 x i32> %now12v, %kept
-  %stamp64 = zext <32 x i32> %stamp to <32 x i64>
-  %higher = shl <32 x i64> %stamp64, splat (i64 32)
-  %others = and <32 x i64> %cells, splat (i64 4294967295)
-  %new = or <32 x i64> %others, %higher
-"""
+{code}{writer("%cells")}{reader("%cells")}"""
