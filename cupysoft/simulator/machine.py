@@ -115,9 +115,8 @@ def _find(store: ObjectStore | None, keys: list[str]) -> CompiledKernel | None:
         return None
     head, code = _unpacked(found)
     with _LOCK:
-        imports = {name: _kept(key, store) for name, key in head["calls"].items()}
-    known = {name: address for name, address in imports.items() if address is not None}
-    return load(head["kernel"], code, known) if len(known) == len(imports) else None
+        imports = _all_kept(head["calls"], store)
+    return None if imports is None else load(head["kernel"], code, imports)
 
 
 #: The functions that kernels have in common, by key: where each is, and what keeps it there.
@@ -150,14 +149,22 @@ def _kept(key: str, store: ObjectStore | None) -> int | None:
         if found is None:
             return None
         head, code = _unpacked(found)
-        calls: dict[str, int] = {}
-        for name, called in head["calls"].items():
-            address = _kept(called, store)
-            if address is None:
-                return None
-            calls[name] = address
+        calls = _all_kept(head["calls"], store)
+        if calls is None:
+            return None
         _common[key] = link(code, head["name"], calls)
     return _common[key][0]
+
+
+def _all_kept(keys: Mapping[str, str], store: ObjectStore | None) -> dict[str, int] | None:
+    """Say where functions are, by name, or None if one of them is not there."""
+    found: dict[str, int] = {}
+    for name, key in keys.items():
+        address = _kept(key, store)
+        if address is None:
+            return None
+        found[name] = address
+    return found
 
 
 def load(description: dict[str, Any], code: bytes, imports: Mapping[str, int]) -> CompiledKernel:

@@ -63,8 +63,7 @@ def main() -> int:
         print(f"killed, and has a reason why it should live: {name}", file=sys.stderr)
     for name in reasons.keys() - {each.mutant.name for each in found} if not (options.only or options.kind) else ():
         print(f"gone, and still has a reason: {name}", file=sys.stderr)
-    living = [each for each in found if not each.killed and each.end != "does not compile"]
-    unexplained = [each for each in living if each.mutant.name not in reasons or each.end == NOT_ASKED]
+    unexplained = [each for each in _living(found) if each.mutant.name not in reasons or each.end == NOT_ASKED]
     for each in unexplained:
         why = "" if each.end == NOT_ASKED else ", and no reason is known"
         print(f"{each.end}{why}: {each.mutant.name} (line {each.mutant.site.line})", file=sys.stderr)
@@ -90,11 +89,14 @@ def _judged(wanted: Sequence[Mutant], known: Known, by: str, workers: int) -> It
 
 def _partly_asked(found: Sequence[Verdict], known: Known) -> int:
     """Count the living mutants that some judge has not been asked about."""
-    living = [each.mutant for each in found if not each.killed and each.end != "does not compile"]
     return sum(
-        not all(known.is_asked(each, way) for way in (PROBES_WAY, *(FILES if _is_choice(each) else ())))
-        for each in living
+        not all(known.is_asked(each.mutant, way) for way in (PROBES_WAY, *(FILES if _is_choice(each.mutant) else ())))
+        for each in _living(found)
     )
+
+
+def _living(found: Sequence[Verdict]) -> list[Verdict]:
+    return [each for each in found if not each.killed and each.end != "does not compile"]
 
 
 def _by_probes(missing: Sequence[Mutant], workers: int) -> Iterator[Verdict]:

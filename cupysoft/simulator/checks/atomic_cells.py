@@ -6,8 +6,7 @@ atomic accesses will stand: who finds another lane's number there has met it, an
 
 from __future__ import annotations
 
-from .cell_lines import GATHER, relation, unordered
-from .clock import times
+from .cell_lines import GATHER, reader, relation, spread_times, unordered, writer
 from .layout import SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
 from .text import Routine, intrinsic, splat
 from .traffic import lanes
@@ -27,19 +26,13 @@ def atomic_check(access: Access, size: int) -> Routine:
     It is for accesses of one cell a lane that count as atomic and write.
     """
     name = f"check_atomic_{access.name.lower()}_{size}"
-    spread = {"startv": "start", "firstv": "first", "syncedv": "synced", "threadv": "thread", "warpv": "warp"}
     known = "icmp uge <32 x i32> %w.time, %firstv" if access.reads else "icmp uge <32 x i32> %w.time, zeroinitializer"
     text = f"""define internal i1 @{name}(ptr %shadow, ptr %offsets, i32 %mask, i32 %warp) noinline {{
 entry:
 {cells_of(size)}  %places = getelementptr i64, ptr %begin, <32 x i32> %cell
   %cells = call <32 x i64> @{GATHER.name}(<32 x ptr> align 8 %places, <32 x i1> %active, <32 x i64> zeroinitializer)
-{times()}  %thread = shl i32 %warp, 5
-{"".join(splat(vector, f"%{scalar}", "i32") for vector, scalar in spread.items())}
-  %code = or <32 x i32> %threadv, {lanes("i32")}
-  %w = trunc <32 x i64> %cells to <32 x i32>
-  %upper = lshr <32 x i64> %cells, splat (i64 32)
-  %r = trunc <32 x i64> %upper to <32 x i32>
-{unordered("w")}{unordered("r")}  %known = {known}
+{spread_times()}  %code = or <32 x i32> %threadv, {lanes("i32")}
+{writer("%cells")}{reader("%cells")}{unordered("w")}{unordered("r")}  %known = {known}
   %calm = and <32 x i1> %w.fine, %r.fine
   %ok = and <32 x i1> %calm, %known
   %okbits = bitcast <32 x i1> %ok to i32
@@ -52,8 +45,7 @@ commit:
   %far = load i64, ptr %far.at
   %stamps = getelementptr i8, ptr %shadow, i64 %far
   %homes = getelementptr i32, ptr %stamps, <32 x i32> %cell
-  %flag = and <32 x i32> %w, splat (i32 {TOUCHED})
-  %touched = icmp ne <32 x i32> %flag, zeroinitializer
+  %touched = icmp ne <32 x i32> %w.flag, zeroinitializer
   %known.before = and <32 x i1> %touched, %active
   %a = call <32 x i32> @{_GATHER.name}(<32 x ptr> align 4 %homes, <32 x i1> %known.before,
     <32 x i32> zeroinitializer)
@@ -64,7 +56,7 @@ commit:
   %among = select <32 x i1> %a.ordered, <32 x i32> %self, <32 x i32> %severalv
   %joined = select <32 x i1> %a.mine, <32 x i32> %among, <32 x i32> splat (i32 {SEVERAL_WARPS})
   %kept = select <32 x i1> %a.free, <32 x i32> %self, <32 x i32> %joined
-{splat("nowv", "%now12", "i32")}  %stamp = or <32 x i32> %nowv, %kept
+  %stamp = or <32 x i32> %now12v, %kept
   call void @{_SCATTER.name}(<32 x i32> %stamp, <32 x ptr> align 4 %homes, <32 x i1> %active)
   %first12 = shl <32 x i32> %firstv, splat (i32 12)
   %there = icmp uge <32 x i32> %w.time, %firstv

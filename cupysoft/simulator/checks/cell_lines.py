@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from .clock import times
 from .layout import PENDING_TIME, SEVERAL_LANES, SEVERAL_WARPS, TOUCHED, Access, ShadowField
-from .text import intrinsic
+from .text import intrinsic, splat
 from .tiles import parted_warp
 
-__all__ = ["GATHER", "SCATTER", "new_cells", "reader", "relation", "undivided", "unordered", "verdict", "writer"]
+__all__ = [
+    "GATHER",
+    "SCATTER",
+    "new_cells",
+    "reader",
+    "relation",
+    "spread_times",
+    "undivided",
+    "unordered",
+    "verdict",
+    "writer",
+]
 
 GATHER = intrinsic("llvm.masked.gather.v32i64.v32p0", "<32 x i64>", "<32 x ptr>", "<32 x i1>", "<32 x i64>")
 SCATTER = intrinsic("llvm.masked.scatter.v32i64.v32p0", "void", "<32 x i64>", "<32 x ptr>", "<32 x i1>")
@@ -23,6 +35,13 @@ def undivided() -> str:
 {parted_warp()}  %together = xor i1 %tiled, true
   %undivided.lanes = and i1 %undivided, %together
 """
+
+
+def spread_times() -> str:
+    """Lines that set in all lanes what stamps are held against, ``%now12v`` and the like, and the warp."""
+    scalars = ("now12", "first", "start", "synced", "thread", "warp")
+    spread = "".join(splat(f"{scalar}v", f"%{scalar}", "i32") for scalar in scalars)
+    return f"{times()}  %thread = shl i32 %warp, 5\n{spread}"
 
 
 def writer(cells: str) -> str:

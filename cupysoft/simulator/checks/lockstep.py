@@ -85,11 +85,9 @@ entry:
   %storing = trunc i64 %storing64 to i32
   %both = and i32 %storing, %mask
   %nobody = icmp eq i32 %both, 0
-  %none = icmp eq i32 %storing, 0
-  %idle = or i1 %nobody, %none
   %v = load {_WORDS}, ptr %addresses, align 8
   %own = load {_WORDS}, ptr %row.places, align 8
-  %live = xor i1 %idle, true
+  %live = xor i1 %nobody, true
   %go = and i1 %now, %live
   br i1 %go, label %next, label %fine
 next:

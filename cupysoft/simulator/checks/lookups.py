@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .cell_lines import GATHER, SCATTER, new_cells, reader, undivided, unordered, verdict, writer
-from .clock import times
+from .cell_lines import GATHER, SCATTER, new_cells, reader, spread_times, undivided, unordered, verdict, writer
 from .layout import CELLS_OFFSET, SEVERAL_LANES, Access, ShadowField
 from .text import Routine, splat
 from .traffic import lanes
@@ -17,8 +16,6 @@ def lookup_check(size: int) -> Routine:
     First all cells are looked at, then each lane notes itself in them. Lanes that find another note afterwards than
     their own have met other lanes of the warp there, and note that there were several.
     """
-    vectors = {"now12v": "now12", "firstv": "first", "startv": "start", "syncedv": "synced", "warpv": "warp"}
-    spread = "".join(splat(vector, f"%{scalar}", "i32") for vector, scalar in vectors.items())
     text = f"""define internal i1 @check_lookup_{size}(ptr %shadow, ptr %offsets, i32 %mask, i32 %warp) noinline {{
 entry:
 {undivided()}  br i1 %undivided.lanes, label %begin, label %no
@@ -34,8 +31,7 @@ begin:
 {splat("shiftv", "%shift", "i32")}  %cell = lshr <32 x i32> %v32, %shiftv
   %first.cell = getelementptr i8, ptr %shadow, i64 {CELLS_OFFSET}
   %places = getelementptr i64, ptr %first.cell, <32 x i32> %cell
-{times()}{spread}  %thread = shl i32 %warp, 5
-{splat("threadv", "%thread", "i32")}  %code = or <32 x i32> %threadv, {lanes("i32")}
+{spread_times()}  %code = or <32 x i32> %threadv, {lanes("i32")}
   %several = add i32 %warp, {SEVERAL_LANES}
 {splat("severalv", "%several", "i32")}  %several.now = or <32 x i32> %now12v, %severalv
   %several.64 = zext <32 x i32> %several.now to <32 x i64>

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .cell_lines import GATHER, SCATTER, new_cells, reader, undivided, unordered, verdict, writer
-from .clock import times
+from .cell_lines import GATHER, SCATTER, new_cells, reader, spread_times, undivided, unordered, verdict, writer
 from .layout import CELLS_OFFSET, SEVERAL_LANES, Access, ShadowField
 from .text import Routine, intrinsic, splat
 from .traffic import lanes
@@ -171,8 +170,5 @@ def _stamps(read: bool) -> str:
   %several = add i32 %warp, {SEVERAL_LANES}
 {splat("severalv", "%several", "i32")}  %code = select <32 x i1> %shared, <32 x i32> %severalv, <32 x i32> %self
 """
-    scalars = {"now12v": "now12", "firstv": "first", "startv": "start", "syncedv": "synced", "threadv": "thread"}
-    spread = "".join(splat(vector, f"%{scalar}", "i32") for vector, scalar in scalars.items())
-    return f"""{times()}  %thread = shl i32 %warp, 5
-{spread}{splat("warpv", "%warp", "i32")}  %self = or <32 x i32> %threadv, %lanes
+    return f"""{spread_times()}  %self = or <32 x i32> %threadv, %lanes
 {code}{writer("%cells")}{reader("%cells")}"""
